@@ -1,0 +1,28 @@
+"""Where something stands in the repository, and a problem found there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a repository file; `line` counts from 1, None where the whole file is meant."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong with what somebody wrote: where, what, and what to do about it."""
+
+    location: Location
+    text: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.text}" + (f" ({self.hint})" if self.hint else "")

@@ -1,0 +1,151 @@
+"""What a forge says of a pull request: the raw material of the gate, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the forge names it. `id` decides; `login` is for people; `kind` is the forge's word (User, Bot
+    …).
+    """
+
+    id: int
+    login: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """One reading of a pull request. `merge_commit` is set once merged; `head_repository` None when it is gone."""
+
+    repository: int
+    number: int
+    title: str
+    body: str
+    author: Account | None
+    state: str
+    draft: bool
+    merged: bool
+    merged_by: Account | None
+    merged_at: datetime | None
+    merge_commit: str | None
+    head_sha: str
+    head_ref: str
+    head_repository: int | None
+    base_sha: str
+    base_ref: str
+    base_repository: int
+    commit_count: int
+    updated_at: datetime
+    url: str
+
+
+class ReviewState(StrEnum):
+    """GitHub's words; COMMENTED and PENDING decide nothing."""
+
+    APPROVED = "APPROVED"
+    CHANGES_REQUESTED = "CHANGES_REQUESTED"
+    COMMENTED = "COMMENTED"
+    DISMISSED = "DISMISSED"
+    PENDING = "PENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A review in the forge's order. `commit` is None when the forge lost the object (never counts)."""
+
+    id: int
+    account: Account | None
+    state: ReviewState
+    commit: str | None
+    submitted_at: datetime | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestCommit:
+    """A commit of the pull request as the forge attributes it.
+
+    `author` and `committer` are the accounts that the forge resolved, None when it knows none.
+    `trailers` are the raw `Co-authored-by` and `Suggested-by` values with the accounts they resolve to.
+    `empty_update_merge` says that it merges the base in and its tree equals the clean merge ("Update branch").
+    """
+
+    sha: str
+    parents: tuple[str, ...]
+    author: Account | None
+    committer: Account | None
+    author_email: str
+    committer_email: str
+    trailers: tuple[tuple[str, int | None], ...]
+    empty_update_merge: bool = False
+
+
+class TimelineKind(StrEnum):
+    """The events that matter to the gate."""
+
+    HEAD_FORCE_PUSHED = "head_ref_force_pushed"
+    BASE_CHANGED = "base_ref_changed"
+    REOPENED = "reopened"
+    REVIEW_DISMISSED = "review_dismissed"
+    COMMITTED = "committed"
+    MERGED = "merged"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """One event in the forge's order; `at` None where the forge gives no time."""
+
+    kind: TimelineKind
+    account: Account | None
+    at: datetime | None
+    review: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What an account may do in the repository, read afresh. `role` is role_name: read, triage, write, maintain,
+    admin, none.
+    """
+
+    account: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment of ours or of others on a pull request."""
+
+    id: int
+    account: Account | None
+    body: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestReading:
+    """All that was read of one pull request for one decision.
+
+    `again` is the second reading of the pull request after everything else (double collect), `remote_head` and
+    `remote_base` what `git ls-remote` says. `complete` is False when a page or an answer is missing, with the
+    reasons in
+    `gaps`. `raw_digests` are (name of the request, SHA-256 of the raw answer) for the attestation.
+    """
+
+    pull_request: PullRequest
+    again: PullRequest
+    reviews: tuple[Review, ...]
+    commits: tuple[PullRequestCommit, ...]
+    timeline: tuple[TimelineEvent, ...]
+    permissions: tuple[Permission, ...]
+    remote_head: str | None
+    remote_base: str | None
+    complete: bool
+    gaps: tuple[str, ...]
+    raw_digests: tuple[tuple[str, str], ...]

@@ -1,0 +1,51 @@
+"""What the policy says of a change: single findings, and all of them folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.location import Location
+
+
+class Severity(StrEnum):
+    """A denial stops; a note is shown."""
+
+    DENY = "deny"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One policy result. `rule` is a rule's id or the name of a built-in check; `gate` its number in the gate's
+    list, if any.
+    """
+
+    rule: str
+    severity: Severity
+    text: str
+    location: Location | None = None
+    gate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """So many approvals, out of a group when one is named, asked for by a rule (or by the built-in default)."""
+
+    approvals: int
+    from_group: str | None
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings folded: denied when any finding denies; otherwise every requirement must be met."""
+
+    findings: tuple[Finding, ...]
+    requirements: tuple[Requirement, ...]
+    policy_digest: str
+
+    @property
+    def denied(self) -> tuple[Finding, ...]:
+        """The findings that stop it."""
+        return tuple(f for f in self.findings if f.severity is Severity.DENY)

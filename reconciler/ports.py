@@ -1,0 +1,336 @@
+"""The seams: what the core needs from the world, as small Protocols. Adapters implement them; bootstrap joins
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from reconciler.model.deployment import Deployment, OperationResult
+from reconciler.model.desired import Bundle, DesiredNetwork, DesiredVolume, HostSpec, Rendered, RenderInput
+from reconciler.model.fingerprint import Fingerprinter
+from reconciler.model.ledger_entry import LedgerEntry
+from reconciler.model.observed import EngineIdentity, ImageResolution, ObservedState
+from reconciler.model.pull_request import Comment, PullRequest, PullRequestReading
+from reconciler.model.revision import CommitInfo, MergePreview, Tree
+from reconciler.model.target import EnvironmentName, Target
+
+
+class Clock(Protocol):
+    """The only source of the time; UTC and aware."""
+
+    def now(self) -> datetime: ...
+
+
+class Source(Protocol):
+    """A local mirror of the repository. Every sha is a full commit id; a sha that is missing raises NotFound."""
+
+    def fetch(self) -> None:
+        """Bring the mirror up to date: deploy branch, pull-request heads. Retryable on network trouble.
+
+        A deploy branch that moved backwards is fetched all the same; `is_ancestor` shows it (gate 39).
+        """
+
+    def branch_head(self, branch: str) -> str: ...
+
+    def tree(self, sha: str) -> Tree: ...
+
+    def tree_at(self, oid: str) -> Tree:
+        """The files of a tree id (a merge preview's)."""
+
+    def commit(self, sha: str) -> CommitInfo: ...
+
+    def is_ancestor(self, older: str, newer: str) -> bool: ...
+
+    def first_parents(self, older: str, newer: str) -> tuple[CommitInfo, ...]:
+        """The first-parent commits after `older` up to and with `newer`, oldest first."""
+
+    def commits_between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
+        """Commits reachable from head and not from base, oldest first (merges too)."""
+
+    def merge_preview(self, base: str, head: str) -> MergePreview: ...
+
+    def changed_paths(self, older_tree: str, newer_tree: str) -> tuple[str, ...]:
+        """Paths that differ between two tree ids, sorted; a rename is both its names."""
+
+    def propose_revert(self, proposal: RevertProposal) -> str:
+        """Commit the inverse of one landing onto a new branch and push it with the proposer's token; the new
+        commit's sha.
+        """
+
+    def remote_heads(self, refs: Sequence[str]) -> Mapping[str, str]:
+        """`git ls-remote` for full ref names (gate 62)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevertProposal:
+    """`landing_end` is undone against `landing_base` (so that a merge commit reverts with its mainline, a rebase
+    as a whole).
+    """
+
+    landing_base: str
+    landing_end: str
+    onto: str
+    branch: str
+    message: str
+    author_name: str
+    author_email: str
+    token: str
+
+
+class Forge(Protocol):
+    """Where pull requests live. Reads raise ForgeUnavailable when an answer is missing; they never guess."""
+
+    def repository_id(self) -> int: ...
+
+    def open_pull_requests(self, base_ref: str) -> tuple[PullRequest, ...]: ...
+
+    def pull_request(self, number: int) -> PullRequest: ...
+
+    def reading(self, number: int) -> PullRequestReading:
+        """All evidence of a pull request, every page, the pull request read before and after."""
+
+    def pull_requests_of(self, sha: str) -> tuple[PullRequest, ...]:
+        """Pull requests whose commits or merge commit include this one."""
+
+    def comments(self, number: int) -> tuple[Comment, ...]: ...
+
+    def write_comment(self, number: int, comment: int | None, body: str) -> Comment:
+        """Create (None) or edit our comment in place; editing to the same text does nothing."""
+
+    def write_status(self, sha: str, status: StatusReport) -> None: ...
+
+    def open_pull_request(self, request: NewPullRequest) -> PullRequest:
+        """Open one with the proposer's token."""
+
+    def who(self) -> tuple[int, str]:
+        """Account id and login of the engine's own credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """`context` like reconciler/plan; `state` is pending, success, failure or error; `description` at most 140
+    characters.
+    """
+
+    context: str
+    state: str
+    description: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPullRequest:
+    """A pull request from a branch of the same repository."""
+
+    title: str
+    body: str
+    head_ref: str
+    base_ref: str
+    token: str
+
+
+class Renderer(Protocol):
+    """Renders one environment; InvalidInput with the repository's file names when Compose refuses it."""
+
+    def render(self, inputs: RenderInput) -> Rendered: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationRequest:
+    """What to read: one project, and the networks, volumes and images that the desired state names beside it."""
+
+    compose_project: str
+    scope: str
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeResult:
+    """How a Compose call ended; `output` holds its last lines, values redacted."""
+
+    exit_code: int
+    output: str
+
+
+class Host(Protocol):
+    """One Docker host over one warm SSH connection. HostUnreachable or HostKeyMismatch when there is none."""
+
+    def identity(self) -> EngineIdentity: ...
+
+    def observe(self, request: ObservationRequest) -> ObservedState: ...
+
+    def resolve_images(self, references: Sequence[str]) -> Mapping[str, ImageResolution]:
+        """Each reference made exact: what the host has first, then its registry (through the engine)."""
+
+    def pull(self, deploy_as: str) -> None: ...
+
+    def keep_image(self, deploy_as: str, keep_as: str) -> None:
+        """Tag an image so that a prune does not delete what a rollback needs."""
+
+    def ship(self, bundle: Bundle, contents: Mapping[str, bytes]) -> None:
+        """Write a bundle content-addressed under <directory>/files/<digest>; a finished one is verified and left
+        alone.
+        """
+
+    def create_directory(self, path: str) -> None: ...
+
+    def path_exists(self, path: str) -> bool: ...
+
+    def create_network(self, network: DesiredNetwork, compose_project: str) -> None: ...
+
+    def disconnect_network(self, name: str, container: str) -> None: ...
+
+    def remove_network(self, name: str) -> None: ...
+
+    def create_volume(self, volume: DesiredVolume, compose_project: str) -> None: ...
+
+    def remove_volume(self, name: str) -> None: ...
+
+    def remove_container(self, name_or_id: str, stop_timeout: int | None) -> None:
+        """Stop and remove; one that is gone already is no error."""
+
+    def unpause(self, name_or_id: str) -> None: ...
+
+    def compose(self, arguments: tuple[str, ...], model: bytes, timeout: float) -> ComposeResult:
+        """Run our Compose against the host's engine through the tunnel, the model on standard input."""
+
+    def logs(self, container: str, lines: int) -> str:
+        """The last lines of a container's log."""
+
+    def target_lock(self, target: Target, owner: str) -> AbstractContextManager[None]:
+        """An exclusive lock on the host for the length of a deployment (fence). Retryable when somebody else has
+        it.
+        """
+
+
+class Hosts(Protocol):
+    """Gives the one warm connection of a host, opened when first asked for."""
+
+    def host(self, spec: HostSpec, jumps: tuple[HostSpec, ...]) -> Host: ...
+
+    def close(self) -> None: ...
+
+
+class Ledger(Protocol):
+    """Append-only, hash-chained, full sync."""
+
+    def append(self, kind: str, subject: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry: ...
+
+    def entries(self, after: int = 0) -> Iterator[LedgerEntry]: ...
+
+    def latest(self, kind: str, subject: str) -> LedgerEntry | None: ...
+
+    def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
+        """All entries of a kind about a subject, oldest first."""
+
+
+class Deployments(Protocol):
+    """Deployment records and the journal of those that are under way."""
+
+    def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
+        """Store a queued deployment with what a resumption needs; False when this id exists already."""
+
+    def advance(self, deployment: Deployment) -> None:
+        """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
+
+    def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None: ...
+
+    def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None: ...
+
+    def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
+        """Outcomes so far, by index."""
+
+    def get(self, deployment: str) -> Deployment | None: ...
+
+    def context(self, deployment: str) -> Mapping[str, Any]: ...
+
+    def unfinished(self) -> tuple[Deployment, ...]: ...
+
+    def of_environment(self, environment: EnvironmentName | None, limit: int = 100) -> tuple[Deployment, ...]:
+        """Newest first."""
+
+    def reverted_by(self, deployment: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """What we know of an environment between runs. `verified` is the last verified revision, `hold` why it does
+    not go on.
+
+    `rendered` is the digest of what is deployed (canonical rendered model and spec), `deployment` the last one
+    that succeeded.
+    """
+
+    name: EnvironmentName
+    verified: str | None
+    deployment: str | None
+    hold: str | None
+    hold_reason: str
+    hold_commit: str | None
+    sync: str
+    health: str
+    detail: Mapping[str, Any]
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRecord:
+    """What `trust init` pinned: repository id, baseline revision, root persons (name, account, keys)."""
+
+    repository: int
+    revision: str
+    roots: tuple[tuple[str, int, tuple[str, ...]], ...]
+    created_at: datetime
+
+
+class States(Protocol):
+    """Trust and what is known of each environment: a cache over ledger and hosts, except for trust itself."""
+
+    def trust(self) -> TrustRecord | None: ...
+
+    def set_trust(self, trust: TrustRecord) -> None: ...
+
+    def environment(self, name: EnvironmentName) -> EnvironmentRecord | None: ...
+
+    def environments(self) -> tuple[EnvironmentRecord, ...]: ...
+
+    def set_environment(self, record: EnvironmentRecord) -> None: ...
+
+    def delivery_seen(self, delivery: str, now: datetime) -> bool:
+        """Whether this webhook delivery was recorded before; records it (gate 60)."""
+
+
+class Leases(Protocol):
+    """A time-limited right to act on a key, with a growing generation."""
+
+    def acquire(self, key: str, owner: str, seconds: float, now: datetime) -> int | None:
+        """The generation, or None while somebody else holds it."""
+
+    def renew(self, key: str, owner: str, generation: int, seconds: float, now: datetime) -> bool: ...
+
+    def release(self, key: str, owner: str, generation: int) -> None: ...
+
+
+class Engine(Protocol):
+    """Executes a journaled deployment to its end, now or after a restart."""
+
+    def execute(self, deployment: str) -> Deployment: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What belongs to this installation and to nobody else."""
+
+    fingerprinter: Fingerprinter
+    directory: Path
+
+
+Progress = Callable[[str, Mapping[str, Any]], None]
