@@ -16,6 +16,7 @@ from reconciler.model.desired import Bundle, DesiredNetwork, DesiredVolume, Host
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.observed import EngineIdentity, ImageResolution, ObservedState
+from reconciler.model.plan import ServiceOperation
 from reconciler.model.pull_request import Comment, PullRequest, PullRequestReading
 from reconciler.model.revision import CommitInfo, MergePreview, Tree
 from reconciler.model.target import EnvironmentName, Target
@@ -160,6 +161,15 @@ class ComposeResult:
     output: str
 
 
+class ComposeDriver(Protocol):
+    """Our Compose as a program; the host adapter gets one from bootstrap and hands it its tunnel's socket."""
+
+    def run(
+        self, socket: Path, operation: ServiceOperation, compose_project: str, model: bytes, timeout: float
+    ) -> ComposeResult:
+        """Run the operation against the engine behind a Unix socket; `model` is JSON for standard input."""
+
+
 class Host(Protocol):
     """One Docker host over one warm SSH connection. HostUnreachable or HostKeyMismatch when there is none."""
 
@@ -199,8 +209,8 @@ class Host(Protocol):
 
     def unpause(self, name_or_id: str) -> None: ...
 
-    def compose(self, arguments: tuple[str, ...], model: bytes, timeout: float) -> ComposeResult:
-        """Run our Compose against the host's engine through the tunnel, the model on standard input."""
+    def run(self, operation: ServiceOperation, compose_project: str, model: bytes, timeout: float) -> ComposeResult:
+        """Do one service operation with our Compose through the tunnel, the execution model on standard input."""
 
     def logs(self, container: str, lines: int) -> str:
         """The last lines of a container's log."""

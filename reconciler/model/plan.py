@@ -132,6 +132,8 @@ class RemoveContainer:
     why: str
 
 
+ServiceOperation = CreateService | RecreateService | StartService | ScaleService | RunJob
+
 Operation = (
     ShipFiles
     | PullImage

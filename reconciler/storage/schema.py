@@ -1,0 +1,74 @@
+"""Tables, as SQLAlchemy Core sees them; migrations/ creates them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("previous", String(64), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("at", String(40), nullable=False),
+    Column("kind", String(60), nullable=False, index=True),
+    Column("subject", String(400), nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("project", String(200), nullable=False),
+    Column("environment", String(200), nullable=False),
+    Column("outcome", String(20), nullable=False, index=True),
+    Column("final", Integer, nullable=False),
+    Column("reverts", String(80), nullable=True, index=True),
+    Column("record", Text, nullable=False),
+    Column("context", Text, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("deployment", String(80), primary_key=True),
+    Column("target", String(400), primary_key=True),
+    Column("operation_index", Integer, primary_key=True),
+    Column("operation", String(100), nullable=False),
+    Column("intended_at", String(40), nullable=False),
+    Column("result", Text, nullable=True),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("name", String(400), primary_key=True),
+    Column("record", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(400), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("until", Float, nullable=False),
+)

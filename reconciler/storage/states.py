@@ -1,0 +1,110 @@
+"""Trust, what is known of each environment, webhook deliveries and leases in the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, select, update
+
+from reconciler.model.errors import Terminal
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import EnvironmentRecord, TrustRecord
+from reconciler.storage.database import Database
+from reconciler.storage.schema import deliveries, environments, leases, settings
+
+_TRUST = TypeAdapter(TrustRecord)
+_ENVIRONMENT = TypeAdapter(EnvironmentRecord)
+DELIVERIES_KEPT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStates:
+    """Implements ports.States."""
+
+    database: Database
+
+    def trust(self) -> TrustRecord | None:
+        """What `trust init` pinned, None before it."""
+        with self.database.engine.connect() as connection:
+            value = connection.execute(select(settings.c.value).where(settings.c.name == "trust")).scalar()
+        return _TRUST.validate_json(value) if value else None
+
+    def set_trust(self, trust: TrustRecord) -> None:
+        """Pin once; Terminal when something is pinned already."""
+        with self.database.engine.begin() as connection:
+            if connection.execute(select(settings.c.name).where(settings.c.name == "trust")).first():
+                raise Terminal("trust is pinned already", hint="`reconciler trust reset` is the way to change it")
+            connection.execute(insert(settings).values(name="trust", value=_TRUST.dump_json(trust).decode()))
+
+    def environment(self, name: EnvironmentName) -> EnvironmentRecord | None:
+        """What is known of one environment."""
+        with self.database.engine.connect() as connection:
+            value = connection.execute(select(environments.c.record).where(environments.c.name == str(name))).scalar()
+        return _ENVIRONMENT.validate_json(value) if value else None
+
+    def environments(self) -> tuple[EnvironmentRecord, ...]:
+        """All of them, sorted by name."""
+        with self.database.engine.connect() as connection:
+            values = connection.execute(select(environments.c.record).order_by(environments.c.name)).scalars()
+            return tuple(_ENVIRONMENT.validate_json(value) for value in values)
+
+    def set_environment(self, record: EnvironmentRecord) -> None:
+        """Replace what is known of one environment."""
+        value = _ENVIRONMENT.dump_json(record).decode()
+        with self.database.engine.begin() as connection:
+            done = connection.execute(
+                update(environments).where(environments.c.name == str(record.name)).values(record=value)
+            )
+            if done.rowcount == 0:
+                connection.execute(insert(environments).values(name=str(record.name), record=value))
+
+    def delivery_seen(self, delivery: str, now: datetime) -> bool:
+        """Whether this delivery id came before; notes it, and forgets those older than a week."""
+        with self.database.engine.begin() as connection:
+            if connection.execute(select(deliveries.c.id).where(deliveries.c.id == delivery)).first():
+                return True
+            connection.execute(delete(deliveries).where(deliveries.c.at < (now - DELIVERIES_KEPT).timestamp()))
+            connection.execute(insert(deliveries).values(id=delivery, at=now.timestamp()))
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class SqlLeases:
+    """Implements ports.Leases."""
+
+    database: Database
+
+    def acquire(self, key: str, owner: str, seconds: float, now: datetime) -> int | None:
+        """A new generation when the lease is free or has run out, else None."""
+        with self.database.engine.begin() as connection:
+            row = connection.execute(select(leases).where(leases.c.name == key)).first()
+            until = now.timestamp() + seconds
+            if row is None:
+                connection.execute(insert(leases).values(name=key, owner=owner, generation=1, until=until))
+                return 1
+            if row.until > now.timestamp():
+                return None
+            generation: int = row.generation + 1
+            connection.execute(
+                update(leases).where(leases.c.name == key).values(owner=owner, generation=generation, until=until)
+            )
+            return generation
+
+    def renew(self, key: str, owner: str, generation: int, seconds: float, now: datetime) -> bool:
+        """Hold on to it; False when it is lost, and then the holder must stop."""
+        return self._change(key, owner, generation, now.timestamp() + seconds)
+
+    def release(self, key: str, owner: str, generation: int) -> None:
+        """Give it back; the generation stays, so that the next one is higher."""
+        self._change(key, owner, generation, 0.0)
+
+    def _change(self, key: str, owner: str, generation: int, until: float) -> bool:
+        with self.database.engine.begin() as connection:
+            done = connection.execute(
+                update(leases)
+                .where(leases.c.name == key, leases.c.owner == owner, leases.c.generation == generation)
+                .values(until=until)
+            )
+            return done.rowcount == 1
