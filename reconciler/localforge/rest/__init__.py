@@ -1,0 +1,1 @@
+"""The REST face: one module of handlers per area, one table of routes (`routes.ROUTES`), one wrapper (`call`)."""
