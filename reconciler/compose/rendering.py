@@ -1,0 +1,282 @@
+"""Renders one environment with the official Compose in a sandbox; implements ports.Renderer, called by control.
+
+The sandbox: a private directory with only the files that the compose files reach, no environment but the declared
+variables, no network where the machine lets us take it away (`unshare --net`; remote sources are refused before it runs
+in any case), bounded time, memory and output. Its answers are kept by the digest of their inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import posixpath
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.compose import process
+from reconciler.compose.admission import MOST_UPWARD, Admission, admit, locate, passed_through, undeclared
+from reconciler.compose.driving import wheel_binary
+from reconciler.compose.redaction import printable
+from reconciler.model.canonical import digest, digest_bytes
+from reconciler.model.desired import Rendered, RenderInput
+from reconciler.model.errors import InvalidInput, Retryable, Terminal
+from reconciler.model.location import Location, Problem
+
+_RULES = 1  # raise it whenever admission becomes stricter: kept answers must not outlive the check
+_OUTPUT = 16 << 20
+_UNSET = re.compile(r'The \\?"([A-Za-z_][A-Za-z0-9_]*)\\?" variable is not set')
+_LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
+_KEYS = re.compile(r"\b(services|networks|volumes|configs|secrets)\.([\w.\-]+)")
+_SERVICE = re.compile(r'\bservice "([^"]+)"')
+_LINES = (re.compile(r"line (\d+): mapping key"), re.compile(r"\bL(\d+)\.C\d+"), re.compile(r"\bline (\d+)"))
+_OF_THE_SANDBOX = frozenset({"DOCKER_CONFIG", "PWD"})
+_TREE = "/".join(["t"] * (MOST_UPWARD + 2))  # so deep that no admitted path climbs out of the sandbox
+
+
+class SandboxRenderer:
+    """Implements ports.Renderer. `cache` is a directory of ours for answers (None: memory only), `timeout` in
+    seconds, `memory_bytes` the most that Compose may allocate. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        cache: Path | None,
+        binary: Path | None = None,
+        timeout: float = 20,
+        memory_bytes: int = 1 << 30,
+        kept: int = 256,
+    ) -> None:
+        self._cache = cache
+        self._binary = binary or wheel_binary()
+        self._timeout = timeout
+        self._memory_bytes = memory_bytes
+        self._kept = kept
+        self._answers: OrderedDict[str, Rendered] = OrderedDict()
+        self._lock = threading.Lock()
+        self._name: str | None = None
+        self._isolation: tuple[str, ...] | None = None
+
+    def render(self, inputs: RenderInput) -> Rendered:
+        """Raises InvalidInput with repository file names, Retryable when the machine let it down."""
+        renderer = self._renderer()
+        key = _inputs_digest(inputs, renderer)
+        kept = self._recall(key, renderer)
+        if kept is not None:
+            return kept
+        admission = admit(inputs)
+        if admission.problems:
+            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(admission.problems))))
+        rendered = Rendered(self._run(inputs, admission), key, renderer)
+        self._keep(rendered)
+        return rendered
+
+    def _run(self, inputs: RenderInput, admission: Admission) -> Mapping[str, Any]:
+        with tempfile.TemporaryDirectory(prefix="reconciler-render-") as name:
+            sandbox = Path(name)
+            tree, home = sandbox / _TREE, sandbox / "home"
+            home.mkdir(mode=0o700)
+            for path, content in admission.files.items():
+                file = tree / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            directory = tree / inputs.working_directory
+            directory.mkdir(parents=True, exist_ok=True)
+            files = [posixpath.relpath(path, inputs.working_directory or ".") for path in inputs.compose]
+            vector = [*self._isolate(), str(self._binary), "--env-file", "/dev/null", "-p", inputs.compose_project]
+            vector += ["--project-directory", "."]
+            for file_name in files:
+                vector += ["-f", file_name]
+            vector += ["config", "--format", "json", "--no-path-resolution"]
+            # Without HOME, so that ${HOME} is undeclared like any other; DOCKER_CONFIG keeps it from /etc/passwd's.
+            environment = {"DOCKER_CONFIG": str(home), **dict(inputs.variables)}
+            bounds = process.Bounds(self._timeout, _OUTPUT, self._memory_bytes, int(self._timeout) + 1)
+            try:
+                finished = process.run(vector, environment, directory, b"", bounds)
+            except OSError as error:
+                raise Retryable(f"Compose does not start: {error}", where=str(self._binary)) from error
+            return self._judge(inputs, admission, finished, str(sandbox))
+
+    def _judge(
+        self, inputs: RenderInput, admission: Admission, finished: process.Finished, sandbox: str
+    ) -> Mapping[str, Any]:
+        main = inputs.compose[0]
+        errors = finished.stderr.decode("utf-8", "replace")
+        if finished.timed_out:
+            raise InvalidInput(f"rendering took longer than {self._timeout:g} s and was stopped", where=main)
+        if "runtime: out of memory" in errors or "cannot allocate memory" in errors:
+            raise InvalidInput(f"rendering needs more than {self._memory_bytes >> 20} MiB of memory", where=main)
+        if finished.exit_code < 0:
+            raise InvalidInput(f"rendering was ended by signal {-finished.exit_code}", where=main)
+        declared = frozenset(name for name, _ in inputs.variables)
+        problems = undeclared(admission, inputs, frozenset(_UNSET.findall(errors)) - declared)
+        problems += passed_through(admission, declared)
+        if finished.exit_code != 0:
+            problems.append(_translate(errors, admission, main, sandbox))
+        elif finished.overflowed:
+            raise InvalidInput(f"the rendered model is larger than {_OUTPUT >> 20} MiB", where=main)
+        if problems:
+            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(problems))))
+        model = _parse(finished.stdout, main)
+        problems = _valueless(model, admission, main)
+        if sandbox in finished.stdout.decode("utf-8", "replace"):
+            problems += undeclared(admission, inputs, _OF_THE_SANDBOX - declared, only_used=True)
+            problems.append(Problem(Location(main), "takes PWD or DOCKER_CONFIG from the machine that renders it"))
+        if problems:
+            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(problems))))
+        return model
+
+    def _renderer(self) -> str:
+        with self._lock:
+            if self._name is None:
+                try:
+                    with tempfile.TemporaryDirectory(prefix="reconciler-render-") as home:
+                        finished = process.run(
+                            (str(self._binary), "version", "--short"),
+                            {"DOCKER_CONFIG": home},
+                            Path(home),
+                            b"",
+                            process.Bounds(self._timeout, 4096),
+                        )
+                except OSError as error:
+                    raise Terminal(f"Compose does not start: {error}", where=str(self._binary)) from error
+                version = finished.stdout.decode("utf-8", "replace").strip().removeprefix("v")
+                if finished.exit_code != 0 or not re.fullmatch(r"[0-9A-Za-z.+~-]{1,64}", version):
+                    raise Terminal("does not say its version like Compose", where=str(self._binary))
+                self._name = f"docker-compose v{version}"
+            return self._name
+
+    def _isolate(self) -> tuple[str, ...]:
+        """The prefix that takes the network away, found out once; empty where the machine does not allow it."""
+        with self._lock:
+            if self._isolation is None:
+                self._isolation = _network_isolation()
+            return self._isolation
+
+    @property
+    def network_isolated(self) -> bool:
+        """Whether Compose runs without any network here; otherwise refusing remote sources beforehand has to do."""
+        return bool(self._isolate())
+
+    def _recall(self, key: str, renderer: str) -> Rendered | None:
+        with self._lock:
+            if (answer := self._answers.get(key)) is not None:
+                self._answers.move_to_end(key)
+                return answer
+        if self._cache is None:
+            return None
+        try:
+            stored = json.loads((self._cache / f"{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(stored, dict) or not isinstance(model := stored.get("model"), dict):
+            return None
+        if stored.get("renderer") != renderer or stored.get("digest") != digest(model):
+            return None
+        rendered = Rendered(model, key, renderer)
+        self._remember(rendered)
+        return rendered
+
+    def _keep(self, rendered: Rendered) -> None:
+        self._remember(rendered)
+        if self._cache is None:
+            return
+        document = {"renderer": rendered.renderer, "digest": digest(rendered.model), "model": rendered.model}
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+            self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self._cache, prefix=".new-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(document).encode())
+            Path(temporary).replace(self._cache / f"{rendered.inputs_digest}.json")
+
+    def _remember(self, rendered: Rendered) -> None:
+        with self._lock:
+            self._answers[rendered.inputs_digest] = rendered
+            self._answers.move_to_end(rendered.inputs_digest)
+            while len(self._answers) > self._kept:
+                self._answers.popitem(last=False)
+
+
+def _inputs_digest(inputs: RenderInput, renderer: str) -> str:
+    return digest(
+        {
+            "renderer": renderer,
+            "rules": _RULES,
+            "compose_project": inputs.compose_project,
+            "working_directory": inputs.working_directory,
+            "compose": list(inputs.compose),
+            "variables": [list(pair) for pair in inputs.variables],
+            "files": {path: digest_bytes(content) for path, content in inputs.files.items()},
+        }
+    )
+
+
+def _network_isolation() -> tuple[str, ...]:
+    unshare = shutil.which("unshare")
+    for prefix in ((unshare, "--net", "--"), (unshare, "--map-root-user", "--net", "--")):
+        if unshare is None:
+            break
+        try:
+            tried = subprocess.run(
+                [*map(str, prefix), "/bin/true"], env={}, capture_output=True, timeout=5, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if tried.returncode == 0:
+            return tuple(map(str, prefix))
+    return ()
+
+
+def _parse(output: bytes, main: str) -> Mapping[str, Any]:
+    try:
+        model = json.loads(output)
+    except ValueError as error:
+        raise InvalidInput(f"Compose did not answer with JSON: {error}", where=main) from error
+    if not isinstance(model, dict):
+        raise InvalidInput("Compose did not answer with a model", where=main)
+    return model
+
+
+def _valueless(model: Mapping[str, Any], admission: Admission, main: str) -> list[Problem]:
+    """Environment variables without a value: Compose would take them from our own environment."""
+    problems = []
+    for service, definition in (model.get("services") or {}).items():
+        for name, value in (definition.get("environment") or {}).items():
+            if value is None:
+                place = locate(admission, main, ("services", service, "environment", name))
+                problems.append(
+                    Problem(
+                        place,
+                        f"'{name}' of service '{service}' has no value and is not a declared variable",
+                        f'declare it, or write {name}: ""',
+                    )
+                )
+    return problems
+
+
+def _translate(errors: str, admission: Admission, main: str, sandbox: str) -> Problem:
+    """What Compose said, with the repository's file names and, where it can be found, the line."""
+    lines = [line for line in printable(errors).splitlines() if line.strip() and not _LOG_LINE.match(line)]
+    text = " ".join(line.strip() for line in lines) or "Compose refused the files without a word"
+    text = text.replace(f"{sandbox}/{_TREE}/", "").replace(f"{sandbox}/{_TREE}", ".").replace(sandbox, "")
+    text = text[:2000]
+    named = next((path for path in sorted(admission.files, key=len, reverse=True) if path in text), None)
+    for pattern in _LINES:
+        if (line := pattern.search(text)) is not None:
+            return Problem(Location(named or main, int(line[1])), text)
+    keys: tuple[str, ...] = ()
+    if (match := _KEYS.search(text)) is not None:
+        keys = (match[1], *match[2].rstrip(".").split("."))
+    elif (match := _SERVICE.search(text)) is not None:
+        keys = ("services", match[1])
+    if keys:
+        place = locate(admission, named or main, keys)
+        return Problem(place, text)
+    return Problem(Location(named or main), text)
