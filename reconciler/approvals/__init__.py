@@ -1,0 +1,27 @@
+"""Whether a change was approved: `decide`, and what its evidence is made of."""
+
+from reconciler.approvals.gate import decide
+from reconciler.approvals.provenance import (
+    DeployBranch,
+    PullRequestLanding,
+    UnapprovedCommits,
+    candidates,
+    classify,
+    rewound,
+    unavailable,
+)
+from reconciler.approvals.rules import RuleChanges, rule_changes, stricter
+
+__all__ = [
+    "DeployBranch",
+    "PullRequestLanding",
+    "RuleChanges",
+    "UnapprovedCommits",
+    "candidates",
+    "classify",
+    "decide",
+    "rewound",
+    "rule_changes",
+    "stricter",
+    "unavailable",
+]

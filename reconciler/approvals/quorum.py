@@ -1,0 +1,156 @@
+"""How many persons are needed, who still may, and what raises the number. Called by gate.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reconciler.approvals import numbers
+from reconciler.approvals.consent import (
+    WRITERS,
+    contributors_of,
+    decisive_of,
+    last_words,
+    owners_may_approve,
+    person_in,
+    role_of,
+)
+from reconciler.model.approval import Evidence, Reason, RuleSet
+from reconciler.model.principal import Person
+from reconciler.model.pull_request import Account, Review, ReviewState, TimelineKind
+from reconciler.model.verdict import Requirement
+
+ONE_OTHER_PERSON = Requirement(1, None, "default")
+"""What holds where a verdict asks for nothing: nobody forgot to ask, so one person other than the author."""
+
+
+def requirements_of(rules: RuleSet) -> tuple[Requirement, ...]:
+    """What this version of the rules asks for, never nothing."""
+    return rules.verdict.requirements or (ONE_OTHER_PERSON,)
+
+
+def needs_nobody(evidence: Evidence) -> bool:
+    """Whether every version of the rules frees this change from approval (a development tier)."""
+    return all(need.approvals <= 0 for rules in evidence.rule_sets for need in requirements_of(rules))
+
+
+# -- what raises the number ----------------------------------------------------------------------------------------
+
+
+def unknown_hands(evidence: Evidence) -> Iterator[Reason]:
+    """Each address that the forge knows nobody for may be one of the approvers: one more person for each (6, 7)."""
+    for address, number in contributors_of(evidence.reading, evidence.landing).unknown:
+        what = "a commit is by" if number == numbers.COMMITTED else "a co-author or suggester is"
+        yield Reason(number, f"{what} {address}, whom the forge does not know; one more person must approve")
+
+
+def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
+    """An objection that somebody else dismissed still stands, unless one more person approves (20)."""
+    for account in reviewers_who_matter(evidence):
+        for last in last_words(decisive_of(evidence.reading, account)):
+            if last.state is ReviewState.DISMISSED and not dismissed_by_the_reviewer(evidence, last):
+                yield Reason(
+                    numbers.DISMISSED_BY_ANOTHER,
+                    f"review {last.id} of {account.login} was dismissed, and not by {account.login}; "
+                    "they review again or one more person approves",
+                )
+                break
+
+
+def dismissed_by_the_reviewer(evidence: Evidence, review: Review) -> bool:
+    """Whether the timeline proves that the reviewer took the review back; no event proves nothing."""
+    actors = [
+        event.account
+        for event in evidence.reading.timeline
+        if event.kind is TimelineKind.REVIEW_DISMISSED and event.review == review.id
+    ]
+    return bool(actors) and all(
+        actor is not None and review.account is not None and actor.id == review.account.id for actor in actors
+    )
+
+
+# -- what blocks ---------------------------------------------------------------------------------------------------
+
+
+def objections(evidence: Evidence) -> Iterator[Reason]:
+    """A person who may write and asked for changes has to be answered (19)."""
+    for account in reviewers_who_matter(evidence):
+        for last in last_words(decisive_of(evidence.reading, account)):
+            if last.state is ReviewState.CHANGES_REQUESTED:
+                yield Reason(numbers.NO_LONGER_THE_LAST_WORD, f"{account.login} asked for changes (review {last.id})")
+                break
+
+
+def draft(evidence: Evidence) -> Iterator[Reason]:
+    """A draft is not proposed yet (27)."""
+    if evidence.landing is None and evidence.reading.pull_request.draft:
+        yield Reason(numbers.NOT_OPEN, "the pull request is a draft; mark it as ready for review")
+
+
+def held(evidence: Evidence) -> Iterator[Reason]:
+    """Windows, suspensions and holds stop every path alike (58)."""
+    for hold in evidence.holds:
+        yield Reason(numbers.HELD, hold)
+
+
+def reviewers_who_matter(evidence: Evidence) -> tuple[Account, ...]:
+    """Accounts of registered persons (under any version of the rules) who reviewed and may write; a role that is
+    not known counts as writing, because an objection is not lost for want of an answer.
+    """
+    accounts: dict[int, Account] = {}
+    for review in evidence.reading.reviews:
+        account = review.account
+        if account is None or all(rules.principals.person_of(account.id) is None for rules in evidence.rule_sets):
+            continue
+        role = role_of(evidence.reading, account)
+        if role is None or role in WRITERS:
+            accounts.setdefault(account.id, account)
+    return tuple(accounts.values())
+
+
+# -- who is missing ------------------------------------------------------------------------------------------------
+
+
+def missing(evidence: Evidence, counted: Sequence[Review], extra: int) -> tuple[str, ...]:
+    """Sentences for the comment, one per requirement that is not met, of all versions of the rules; empty when all
+    are met. `extra` persons are needed beyond each requirement that needs anybody.
+    """
+    sentences: dict[str, None] = {}
+    for rules in evidence.rule_sets:
+        persons = {person.name: person for review in counted if (person := person_in(rules.principals, review))}
+        for need in requirements_of(rules):
+            if need.approvals <= 0:
+                continue
+            have = [p for p in persons.values() if need.from_group is None or need.from_group in p.groups]
+            lacking = need.approvals + extra - len(have)
+            if lacking > 0:
+                sentences[sentence(evidence, rules, need, lacking, set(persons))] = None
+    return tuple(sentences)
+
+
+def sentence(evidence: Evidence, rules: RuleSet, need: Requirement, lacking: int, have: set[str]) -> str:
+    """Who is missing for one requirement, by name where few enough can be named."""
+    count = "one approval is" if lacking == 1 else f"{lacking} approvals are"
+    group = f" from group {need.from_group}" if need.from_group else ""
+    asked = "" if need.rule == ONE_OTHER_PERSON.rule else f", asked for by rule {need.rule}"
+    able = sorted(p.name for p in eligible(evidence, rules, need) if p.name not in have)
+    if len(able) < lacking:
+        who = (
+            "but too few who had no part in it are registered: "
+            "a second person is added to principals.yaml, or an agent proposes the change"
+        )
+    else:
+        who = f"by {' or '.join(able)}" if len(able) <= 5 else f"by one of {len(able)} persons"
+    return f"{count} missing{group}{asked}: {who}"
+
+
+def eligible(evidence: Evidence, rules: RuleSet, need: Requirement) -> Iterator[Person]:
+    """Registered persons of the group that had no part in the change under these rules."""
+    contributors = contributors_of(evidence.reading, evidence.landing)
+    agents = [rules.principals.agent_of(account) for account, _ in contributors.accounts]
+    owners = set() if owners_may_approve(rules) else {agent.owner for agent in agents if agent}
+    for person in rules.principals.people:
+        if need.from_group is not None and need.from_group not in person.groups:
+            continue
+        if person.name in owners or any(contributors.number(account) is not None for account in person.accounts):
+            continue
+        yield person

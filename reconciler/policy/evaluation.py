@@ -1,0 +1,113 @@
+"""What the policy says of a change: deny beats require beats allow, and silence is no leave. Called by control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reconciler.model.policy import Action, Effect, Need, Policy, Rule
+from reconciler.model.principal import Principals
+from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
+from reconciler.policy.facts import Facts, all_of
+from reconciler.policy.request import PolicyRequest
+from reconciler.policy.rules import RULES, host_access
+
+UNREADABLE = 47
+
+ORDINARY = frozenset({Action.DEPLOY, Action.ROLLBACK})
+"""Where the policy is silent about these, one other person approves; silence about anything else is a no."""
+
+ABOUT_RULES = frozenset({Action.CHANGE_POLICY, Action.CHANGE_HOST, Action.REMOVE_HOST})
+"""Whoever changes the rules needs what the strictest deployment under the old rules needs."""
+
+ONE_OTHER_PERSON = Requirement(1, None, "default")
+NOTHING_CHANGES = Requirement(0, None, "nothing-changes")
+
+
+def evaluate(request: PolicyRequest, policy: Policy | None, principals: Principals) -> Verdict:
+    """All rules over all actions and targets, folded. `policy` is None where it could not be read: all is denied.
+
+    A rule whose facts are unknown fires when it denies or asks for approvals, and not when it allows or frees.
+    """
+    if policy is None:
+        text = "policy.yaml is missing or cannot be read; an unreadable policy denies everything"
+        finding = Finding("policy", Severity.DENY, text, gate=UNREADABLE)
+        return Verdict(folded([*request.findings, finding]), (ONE_OTHER_PERSON,), "")
+    found: list[Finding] = [*request.findings, *notes(request)]
+    needed: list[Requirement] = []
+    if request.targets and not request.actions:
+        found.append(Finding("policy", Severity.DENY, "targets change and no action is named", gate=UNREADABLE))
+    if not request.targets and not request.actions:
+        needed.append(NOTHING_CHANGES)
+    for action in request.actions:
+        for subject in request.targets or (None,):
+            denials, requirements = judged(action, Facts(request, subject, principals), policy)
+            found += denials
+            needed += requirements
+    needs = sorted(set(needed), key=lambda need: (need.rule, need.approvals, need.from_group or ""))
+    return Verdict(folded(found), tuple(needs), policy.digest)
+
+
+def judged(action: Action, facts: Facts, policy: Policy) -> tuple[list[Finding], list[Requirement]]:
+    """One action on one target: what denies it, and what it needs."""
+    rules = [rule for rule in policy.rules if covers(rule, action)]
+    denials = [denial(rule, facts) for rule in rules if rule.effect is Effect.DENY and fires(rule, facts) is not False]
+    needs = [requirement(rule, rule.need) for rule in rules if rule.need is not None and asks(rule, facts)]
+    allowed = any(rule.effect is Effect.ALLOW and fires(rule, facts) is True for rule in rules)
+    if not needs and not allowed and action not in ORDINARY:
+        text = f"the policy says nothing of {action}, so nobody may; a rule that allows or requires it comes first"
+        denials.append(Finding("silence", Severity.DENY, text))
+    if action in ABOUT_RULES:
+        needs += strictest_of_deployments(policy)
+        needs = [need for need in needs if need.approvals > 0]
+    return denials, needs or [ONE_OTHER_PERSON]
+
+
+def covers(rule: Rule, action: Action) -> bool:
+    """Whether the rule is about this action."""
+    return "*" in rule.actions or action in rule.actions
+
+
+def fires(rule: Rule, facts: Facts) -> bool | None:
+    """Whether every family of conditions holds; None where that is not known."""
+    return all_of(holds(rule, facts) for holds in RULES)
+
+
+def asks(rule: Rule, facts: Facts) -> bool:
+    """Whether a require rule counts: unknown is enough to ask for somebody, and not enough to free."""
+    if rule.effect is not Effect.REQUIRE or rule.need is None:
+        return False
+    fired = fires(rule, facts)
+    return fired is True if rule.need.approvals <= 0 else fired is not False
+
+
+def requirement(rule: Rule, need: Need) -> Requirement:
+    """What a require rule asks for."""
+    return Requirement(need.approvals, need.from_group, rule.id)
+
+
+def strictest_of_deployments(policy: Policy) -> Iterator[Requirement]:
+    """Every approval that any deployment anywhere needs."""
+    for rule in policy.rules:
+        if rule.effect is Effect.REQUIRE and rule.need is not None and covers(rule, Action.DEPLOY):
+            yield requirement(rule, rule.need)
+
+
+def denial(rule: Rule, facts: Facts) -> Finding:
+    """The finding of a deny rule that fired, with the reason that its author wrote."""
+    where = f" on {facts.subject.target}" if facts.subject is not None else ""
+    sure = "" if fires(rule, facts) else " (a fact that it asks for is not known, which counts as a yes)"
+    return Finding(rule.id, Severity.DENY, f"{rule.why or 'denied by the policy'}{where}{sure}", rule.location)
+
+
+def notes(request: PolicyRequest) -> Iterator[Finding]:
+    """The built-in findings on every rendered model."""
+    for subject in request.targets:
+        for finding in host_access.findings(subject.model) if subject.model is not None else ():
+            yield Finding(finding.rule, finding.severity, f"{subject.target}: {finding.text}", gate=finding.gate)
+
+
+def folded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, denials first, then by rule and text."""
+    return tuple(
+        sorted(set(findings), key=lambda f: (f.severity is not Severity.DENY, f.rule, f.text, str(f.location)))
+    )

@@ -1,0 +1,39 @@
+"""Where images come from: registries and repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.model.policy import Rule
+from reconciler.policy.facts import Facts, any_of, matches
+
+
+def holds(rule: Rule, facts: Facts) -> bool | None:
+    """Whether some image of the rendered model fits none of `image_outside`."""
+    globs = rule.when.image_outside
+    if not globs:
+        return True
+    if facts.subject is None or facts.subject.model is None:
+        return None
+    images = tuple(images_in(facts.subject.model))
+    return any_of(None if image is None else not any(matches(n, globs) for n in names(image)) for image in images)
+
+
+def images_in(model: Mapping[str, Any]) -> Iterator[str | None]:
+    """The image of each service, None for one that names none (a build: nobody knows what it holds)."""
+    for service in (model.get("services") or {}).values():
+        image = service.get("image") if isinstance(service, Mapping) else None
+        yield image if isinstance(image, str) and image else None
+
+
+def names(image: str) -> tuple[str, ...]:
+    """An image reference as written and in full, each with and without tag and digest."""
+    whole = image.partition("@")[0]
+    head, _, last = whole.rpartition("/")
+    bare = f"{head}/{last.partition(':')[0]}" if head else last.partition(":")[0]
+    registry = bare.partition("/")[0] if "/" in bare else ""
+    if "." in registry or ":" in registry or registry == "localhost":
+        return (image, bare)
+    prefix = "docker.io/" if "/" in bare else "docker.io/library/"
+    return (image, bare, prefix + image, prefix + bare)
