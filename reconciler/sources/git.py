@@ -1,0 +1,352 @@
+"""A bare mirror of the repository: `git` for the network and for merges, pygit2 for everything else.
+
+Bootstrap makes one per repository; control reads revisions from it. Every name that comes in is a full commit or tree
+id or a fully qualified ref, and is resolved to nothing else (gate 41). History is shown as it is and judged elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pygit2
+from pygit2.enums import ConfigLevel, SortMode
+
+from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound, Terminal, UntrustedHistory
+from reconciler.model.location import Location, Problem
+from reconciler.model.revision import CleanMerge, CommitInfo, MergeConflict, MergePreview, Tree
+from reconciler.ports import RevertProposal
+from reconciler.sources.command import Finished, merges_in_memory, run_git, scheme_of
+from reconciler.sources.trees import TreeLimits, differing_paths, read_tree
+
+FULL_ID = re.compile(r"[0-9a-f]{40}")
+REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/pull/*/head:refs/pull/*/head")
+PROPOSAL_PREFIX = "reconciler/"
+REFUSED = re.compile(
+    r"authentication failed|could not read username|returned error: 40[13]|permission denied|access denied", re.I
+)
+
+# libgit2 reads no configuration of the machine or of the user, like the git command in command.py
+for _level in (ConfigLevel.SYSTEM, ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.PROGRAMDATA):
+    pygit2.settings.search_path[_level] = ""
+
+
+class Secret(Protocol):
+    """A value that is asked for at the moment of use."""
+
+    def reveal(self) -> str: ...
+
+
+class GitMirror:
+    """Implements ports.Source over a bare repository of our own in `directory` (made when missing, mode 0700).
+
+    `url` is https, http, ssh or (tests, one machine) an absolute path. `timeout` is in seconds, for each git command.
+    Safe from several threads and processes: fetches take a lock on the directory, each read opens its own Repository.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        deploy_branch: str,
+        token: str | Secret | None = None,
+        timeout: float = 60,
+        limits: TreeLimits | None = None,
+    ) -> None:
+        scheme_of(url)
+        if not _is_branch(deploy_branch):
+            raise InvalidInput(f"'{deploy_branch}' is not the name of a branch", where="deploy branch")
+        self._directory = directory.absolute()
+        self._url = url
+        self._deploy_branch = deploy_branch
+        self._token = token
+        self._timeout = timeout
+        self._limits = limits or TreeLimits()
+        self._prepare()
+
+    def fetch(self) -> None:
+        """Bring branches and pull-request heads up to date, rewinds too, each object checked (gate 45).
+
+        ForgeUnavailable when the remote does not answer, UntrustedHistory when it sends objects that git's checks
+        refuse, NotFound when it has no deploy branch.
+        """
+        with self._locked():
+            finished = self._network(
+                "fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-write-fetch-head", self._url, *REFSPECS
+            )
+        if finished.status != 0:
+            if "fsck error" in finished.error:
+                raise UntrustedHistory(f"the repository holds an object that git refuses: {finished.error}")
+            raise self._unavailable("cannot be fetched", finished)
+        self.branch_head(self._deploy_branch)
+
+    def branch_head(self, branch: str) -> str:
+        """The commit at refs/heads/BRANCH as of the last fetch."""
+        with self._repository() as repository:
+            return self._head_of(repository, branch)
+
+    def tree(self, sha: str) -> Tree:
+        with self._repository() as repository:
+            return read_tree(repository, self._commit(repository, sha).tree, self._limits)
+
+    def tree_at(self, oid: str) -> Tree:
+        """The files of a tree id (a merge preview's)."""
+        with self._repository() as repository:
+            return read_tree(repository, self._tree(repository, oid), self._limits)
+
+    def commit(self, sha: str) -> CommitInfo:
+        with self._repository() as repository:
+            return _info(self._commit(repository, sha))
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `newer` contains `older`; a commit contains itself."""
+        with self._repository() as repository:
+            one, other = self._commit(repository, older), self._commit(repository, newer)
+            return one.id == other.id or repository.descendant_of(other.id, one.id)
+
+    def first_parents(self, older: str, newer: str) -> tuple[CommitInfo, ...]:
+        """The first-parent commits after `older` up to and with `newer`, oldest first.
+
+        UntrustedHistory when `older` is not on the first-parent line of `newer` (gate 39).
+        """
+        with self._repository() as repository:
+            stop, commit = self._commit(repository, older), self._commit(repository, newer)
+            line: list[CommitInfo] = []
+            while commit.id != stop.id:
+                line.append(_info(commit))
+                if not commit.parent_ids:
+                    raise UntrustedHistory(
+                        f"{older} is not on the first-parent line of {newer}",
+                        hint="the branch moved backwards, or was replaced; only forward history is deployed",
+                    )
+                commit = self._commit(repository, str(commit.parent_ids[0]))
+            return tuple(reversed(line))
+
+    def commits_between(self, base: str, head: str) -> tuple[CommitInfo, ...]:
+        """Commits reachable from head and not from base, oldest first (merges too)."""
+        with self._repository() as repository:
+            walk = repository.walk(self._commit(repository, head).id, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+            walk.hide(self._commit(repository, base).id)
+            return tuple(_info(commit) for commit in walk)
+
+    def merge_preview(self, base: str, head: str) -> MergePreview:
+        """What merging `head` into `base` gives; the tree of a clean merge is kept in the mirror for `tree_at`.
+
+        Forges merge with git's `ort`, so that one makes the preview wherever git has it (2.38). An older git leaves it
+        to libgit2: the same trees, but in about one of fifty merges of repetitive YAML it sees a conflict otherwise.
+        """
+        with self._repository() as repository:
+            one, other = self._commit(repository, base), self._commit(repository, head)
+            if repository.merge_base(one.id, other.id) is None:
+                return MergeConflict(base, head, tuple(sorted(set(differing_paths(one.tree, other.tree)))))
+            if merges_in_memory():
+                return self._merged_by_git(base, head)
+            return _merged_by_library(repository, one, other)
+
+    def changed_paths(self, older_tree: str, newer_tree: str) -> tuple[str, ...]:
+        """Paths that differ between two tree ids, sorted; a rename is both its names."""
+        with self._repository() as repository:
+            older, newer = self._tree(repository, older_tree), self._tree(repository, newer_tree)
+            return tuple(sorted(set(differing_paths(older, newer))))
+
+    def is_clean_update(self, sha: str) -> bool:
+        """Whether a commit only merges the deploy branch in ("Update branch"): two parents, the second one on that
+        branch, and exactly the tree of the clean merge. False where it cannot be shown.
+        """
+        with self._repository() as repository:
+            try:
+                commit = self._commit(repository, sha)
+                tip = self._head_of(repository, self._deploy_branch)
+            except NotFound:
+                return False
+            tree, parents = str(commit.tree_id), [str(parent) for parent in commit.parent_ids]
+        if len(parents) != 2 or not self.is_ancestor(parents[1], tip):
+            return False
+        preview = self.merge_preview(parents[0], parents[1])
+        return isinstance(preview, CleanMerge) and preview.tree == tree
+
+    def propose_revert(self, proposal: RevertProposal) -> str:
+        """Commit the inverse of one landing onto a new branch and push it with the proposer's token.
+
+        InvalidInput when later commits are in the way (the paths as problems) or nothing is left to revert;
+        NotAllowed when the remote refuses the push. A branch that holds this very proposal already counts as pushed.
+        """
+        if not proposal.branch.startswith(PROPOSAL_PREFIX) or not _is_branch(proposal.branch):
+            raise NotAllowed(
+                f"'{proposal.branch}' is not a branch for proposals", hint=f"its name starts with {PROPOSAL_PREFIX}"
+            )
+        with self._repository() as repository:
+            onto = self._commit(repository, proposal.onto)
+            tree = self._reverted(repository, proposal, onto)
+            who = pygit2.Signature(proposal.author_name, proposal.author_email)
+            sha = str(repository.create_commit(None, who, who, proposal.message, tree, [onto.id]))
+        ref = f"refs/heads/{proposal.branch}"
+        # an expected value of nothing: the branch is created or the push fails, whatever is there is never moved
+        finished = self._network(
+            "push", "--quiet", "--porcelain", f"--force-with-lease={ref}:", self._url, f"{sha}:{ref}",
+            token=proposal.token,
+        )  # fmt: skip
+        if finished.status == 0:
+            return sha
+        rejected = b"\n!\t" in b"\n" + finished.output
+        if rejected and (same := self._same_proposal(ref, proposal.onto, str(tree))):
+            return same
+        if rejected or REFUSED.search(finished.error):
+            said = finished.output.decode("utf-8", "replace").strip() if rejected else finished.error
+            raise NotAllowed(f"the push of {proposal.branch} was refused: {said}", where=self._url)
+        raise self._unavailable(f"did not take the push of {proposal.branch}", finished)
+
+    def remote_heads(self, refs: Sequence[str]) -> Mapping[str, str]:
+        """`git ls-remote` for full ref names; a ref that the remote does not have is left out (gate 62)."""
+        for ref in refs:
+            if not ref.startswith("refs/") or not pygit2.reference_is_valid_name(ref):
+                raise InvalidInput(f"'{ref}' is not a full ref name")
+        if not refs:
+            return {}
+        finished = self._network("ls-remote", "--quiet", self._url, *refs)
+        if finished.status != 0:
+            raise self._unavailable("does not say its heads", finished)
+        found: dict[str, str] = {}
+        for line in finished.output.decode("utf-8", "replace").splitlines():
+            sha, _, ref = line.partition("\t")
+            if ref in refs and FULL_ID.fullmatch(sha):  # ls-remote matches the ends of names, we want whole ones
+                found[ref] = sha
+        return found
+
+    def _prepare(self) -> None:
+        """Make the bare repository, or refuse one that could borrow or rewrite history."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory.chmod(0o700)
+        with self._locked():
+            if not (self._directory / "HEAD").exists():
+                pygit2.init_repository(self._directory, bare=True, initial_head=self._deploy_branch)
+        for name in ("objects/info/alternates", "info/grafts", "shallow", "refs/replace"):
+            if (self._directory / name).exists():
+                raise UntrustedHistory(
+                    f"the mirror has {name}, which can show another history than the repository's",
+                    where=str(self._directory),
+                    hint="remove the directory; it is fetched again",
+                )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer of refs at a time, among threads and processes; ends by itself when a process dies."""
+        with (self._directory / "reconciler.lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _repository(self) -> Iterator[pygit2.Repository]:
+        repository = pygit2.Repository(self._directory)
+        try:
+            yield repository
+        finally:
+            repository.free()
+
+    def _network(self, *arguments: str, token: str | None = None) -> Finished:
+        own = self._token if self._token is None or isinstance(self._token, str) else self._token.reveal()
+        return run_git(self._directory, *arguments, url=self._url, token=token or own, timeout=self._timeout)
+
+    def _unavailable(self, what: str, finished: Finished) -> ForgeUnavailable:
+        hint = "check the credential and its scopes" if REFUSED.search(finished.error) else None
+        return ForgeUnavailable(f"the repository {what}: {finished.error}", where=self._url, hint=hint)
+
+    def _commit(self, repository: pygit2.Repository, sha: str) -> pygit2.Commit:
+        found = self._object(repository, sha)
+        if not isinstance(found, pygit2.Commit):
+            raise NotFound(f"there is no commit {sha} in the mirror", hint="fetch, or check the id")
+        return found
+
+    def _tree(self, repository: pygit2.Repository, oid: str) -> pygit2.Tree:
+        found = self._object(repository, oid)
+        if not isinstance(found, pygit2.Tree):
+            raise NotFound(f"there is no tree {oid} in the mirror", hint="fetch, or check the id")
+        return found
+
+    @staticmethod
+    def _object(repository: pygit2.Repository, oid: str) -> object | None:
+        """By full id only: an abbreviation or a ref name finds nothing (gate 41)."""
+        return repository.get(pygit2.Oid(hex=oid)) if FULL_ID.fullmatch(oid) else None
+
+    def _head_of(self, repository: pygit2.Repository, branch: str) -> str:
+        name = f"refs/heads/{branch}"
+        reference = repository.references.get(name) if _is_branch(branch) else None
+        if reference is None or not isinstance(reference.target, pygit2.Oid):
+            raise NotFound(f"the repository has no branch {branch}", where=self._url, hint="fetch, or check the name")
+        return str(reference.target)
+
+    def _merged_by_git(self, base: str, head: str) -> MergePreview:
+        finished = run_git(
+            self._directory, "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", base, head,
+            timeout=self._timeout,
+        )  # fmt: skip
+        parts = [part.decode("utf-8", "backslashreplace") for part in finished.output.split(b"\0") if part]
+        if finished.status == 0 and len(parts) == 1 and FULL_ID.fullmatch(parts[0]):
+            return CleanMerge(base, head, parts[0])
+        if finished.status == 1 and parts:
+            return MergeConflict(base, head, tuple(sorted(set(parts[1:]))))
+        raise Terminal(f"git could not merge {head} into {base}: {finished.error}", where=str(self._directory))
+
+    def _reverted(self, repository: pygit2.Repository, proposal: RevertProposal, onto: pygit2.Commit) -> pygit2.Oid:
+        """The tree of `onto` without the landing: a merge whose common ancestor is the landing's end."""
+        end = self._commit(repository, proposal.landing_end)
+        before = self._commit(repository, proposal.landing_base)
+        index = repository.merge_trees(end.tree, onto.tree, before.tree)
+        if index.conflicts is not None:
+            problems = tuple(
+                Problem(Location(path), "changed again after the deployment that is to be undone")
+                for path in _conflicting(index)
+            )
+            raise InvalidInput(f"{proposal.landing_end} cannot be reverted by itself; revert by hand", problems)
+        tree = index.write_tree(repository)
+        if tree == onto.tree_id:
+            raise InvalidInput(f"nothing of {proposal.landing_end} is left to revert on {proposal.onto}")
+        return tree
+
+    def _same_proposal(self, ref: str, onto: str, tree: str) -> str | None:
+        """The commit that the remote has on the branch, when it is the same proposal (an earlier try went through)."""
+        there = self.remote_heads((ref,)).get(ref)
+        if there is None:
+            return None
+        self.fetch()
+        with self._repository() as repository, contextlib.suppress(NotFound):
+            commit = self._commit(repository, there)
+            if str(commit.tree_id) == tree and [str(parent) for parent in commit.parent_ids] == [onto]:
+                return there
+        return None
+
+
+def _merged_by_library(repository: pygit2.Repository, base: pygit2.Commit, head: pygit2.Commit) -> MergePreview:
+    """The preview on a machine whose git is too old."""
+    index = repository.merge_commits(base, head)
+    if index.conflicts is not None:
+        return MergeConflict(str(base.id), str(head.id), _conflicting(index))
+    return CleanMerge(str(base.id), str(head.id), str(index.write_tree(repository)))
+
+
+def _conflicting(index: pygit2.Index) -> tuple[str, ...]:
+    sides = (side for conflict in index.conflicts or () for side in conflict if side is not None)
+    return tuple(sorted({side.path for side in sides}))
+
+
+def _is_branch(name: str) -> bool:
+    return not name.startswith("-") and bool(pygit2.reference_is_valid_name(f"refs/heads/{name}"))
+
+
+def _info(commit: pygit2.Commit) -> CommitInfo:
+    return CommitInfo(
+        sha=str(commit.id),
+        parents=tuple(str(parent) for parent in commit.parent_ids),
+        tree=str(commit.tree_id),
+        author_name=commit.author.raw_name.decode("utf-8", "replace"),
+        author_email=commit.author.raw_email.decode("utf-8", "replace"),
+        committer_name=commit.committer.raw_name.decode("utf-8", "replace"),
+        committer_email=commit.committer.raw_email.decode("utf-8", "replace"),
+        committed_at=datetime.fromtimestamp(commit.commit_time, UTC),
+        message=commit.raw_message.decode("utf-8", "replace"),
+    )

@@ -1,0 +1,103 @@
+"""Reads and compares the trees of a git repository without a checkout, within limits; the mirror calls it.
+
+No filter, no attribute and no link is followed: what comes back is the bytes that git stores (gate 44, 70).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pygit2
+from pygit2.enums import FileMode
+
+from reconciler.model.errors import InvalidInput
+from reconciler.model.revision import FileKind, Tree, TreeFile
+
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer is under 1024 bytes and starts with its version
+LFS_HEADER = b"version https://git-lfs.github.com/spec/"
+LFS_LIMIT = 1024
+
+KINDS: dict[int, FileKind] = {
+    FileMode.BLOB: FileKind.FILE,
+    FileMode.BLOB_EXECUTABLE: FileKind.EXECUTABLE,
+    FileMode.LINK: FileKind.SYMLINK,
+    FileMode.COMMIT: FileKind.SUBMODULE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLimits:
+    """How much one revision may hold: number of files, bytes of one file and of all, directories inside each other."""
+
+    files: int = 20_000
+    file_bytes: int = 10 * 2**20
+    total_bytes: int = 200 * 2**20
+    depth: int = 64
+
+
+def read_tree(repository: pygit2.Repository, tree: pygit2.Tree, limits: TreeLimits) -> Tree:
+    """All files of a tree, by path. InvalidInput names the limit that it exceeds, or the path that is not UTF-8."""
+    files: dict[str, TreeFile] = {}
+    total = 0
+    for path, mode, oid in _entries(tree, "", limits.depth):
+        if len(files) == limits.files:
+            raise InvalidInput(f"the revision holds more than {limits.files} files", where=f"tree {tree.id}")
+        kind = KINDS.get(mode)
+        if kind is None:
+            raise InvalidInput(f"git file mode {mode:06o} is unknown", where=path)
+        if kind is FileKind.SUBMODULE:
+            files[path] = TreeFile(kind, b"")
+            continue
+        size = repository.odb.read_header(oid)[1]
+        total += size
+        if size > limits.file_bytes:
+            raise InvalidInput(f"the file has {size} bytes, more than the limit of {limits.file_bytes}", where=path)
+        if total > limits.total_bytes:
+            raise InvalidInput(
+                f"the files of the revision have more than {limits.total_bytes} bytes together", where=f"tree {tree.id}"
+            )
+        content = repository.odb.read(oid)[1]
+        if kind is not FileKind.SYMLINK and len(content) < LFS_LIMIT and content.startswith(LFS_HEADER):
+            kind = FileKind.LFS_POINTER
+        files[path] = TreeFile(kind, content)
+    return Tree(str(tree.id), files)
+
+
+def differing_paths(older: pygit2.Tree | None, newer: pygit2.Tree | None, prefix: str = "") -> Iterator[str]:
+    """Paths of files whose mode or content differs; a rename is both its names.
+
+    Compared by us and not by libgit2's diff, which configuration and .gitmodules can tell to leave things out.
+    """
+    before = {entry.raw_name or b"": entry for entry in older} if older is not None else {}
+    after = {entry.raw_name or b"": entry for entry in newer} if newer is not None else {}
+    for name in before.keys() | after.keys():
+        one, other = before.get(name), after.get(name)
+        if one is not None and other is not None and one.id == other.id and one.filemode == other.filemode:
+            continue
+        path = prefix + _shown(name)
+        one_tree = one if isinstance(one, pygit2.Tree) else None
+        other_tree = other if isinstance(other, pygit2.Tree) else None
+        if one_tree is not None or other_tree is not None:
+            yield from differing_paths(one_tree, other_tree, f"{path}/")
+        if (one is not None and one_tree is None) or (other is not None and other_tree is None):
+            yield path
+
+
+def _entries(tree: pygit2.Tree, prefix: str, depth: int) -> Iterator[tuple[str, int, pygit2.Oid]]:
+    if depth == 0:
+        raise InvalidInput("directories are nested too deep", where=prefix)
+    for entry in tree:
+        name = entry.raw_name or b""
+        try:
+            path = prefix + name.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidInput("the file name is not UTF-8", where=prefix + _shown(name)) from None
+        if isinstance(entry, pygit2.Tree):
+            yield from _entries(entry, f"{path}/", depth - 1)
+        else:
+            yield path, int(entry.filemode), entry.id
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
