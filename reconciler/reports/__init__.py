@@ -1,0 +1,1 @@
+"""Plan, verdict, gate and deployment as text for people: pull-request Markdown, statuses, terminal lines. All pure."""
