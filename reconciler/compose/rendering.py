@@ -73,7 +73,7 @@ class SandboxRenderer:
             return kept
         admission = admit(inputs)
         if admission.problems:
-            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(admission.problems))))
+            raise _refusal(admission.problems)
         rendered = Rendered(self._run(inputs, admission), key, renderer)
         self._keep(rendered)
         return rendered
@@ -123,14 +123,14 @@ class SandboxRenderer:
         elif finished.overflowed:
             raise InvalidInput(f"the rendered model is larger than {_OUTPUT >> 20} MiB", where=main)
         if problems:
-            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(problems))))
+            raise _refusal(problems)
         model = _parse(finished.stdout, main)
         problems = _valueless(model, admission, main)
         if sandbox in finished.stdout.decode("utf-8", "replace"):
             problems += undeclared(admission, inputs, _OF_THE_SANDBOX - declared, only_used=True)
             problems.append(Problem(Location(main), "takes PWD or DOCKER_CONFIG from the machine that renders it"))
         if problems:
-            raise InvalidInput("the Compose files cannot be rendered", tuple(sorted(set(problems))))
+            raise _refusal(problems)
         return model
 
     def _renderer(self) -> str:
@@ -202,6 +202,11 @@ class SandboxRenderer:
             self._answers.move_to_end(rendered.inputs_digest)
             while len(self._answers) > self._kept:
                 self._answers.popitem(last=False)
+
+
+def _refusal(problems: list[Problem]) -> InvalidInput:
+    ordered = sorted(set(problems), key=lambda p: (p.location.file, p.location.line or 0, p.text))
+    return InvalidInput("the Compose files cannot be rendered", tuple(ordered))
 
 
 def _inputs_digest(inputs: RenderInput, renderer: str) -> str:
