@@ -289,7 +289,8 @@ def start_sshd(root: Path, engine: Engine | None = None, port: int | None = None
     """Start an SSH server on a free loopback port for the user who runs this.
 
     With an engine of our own it runs inside that engine's machine, and a session there finds /run/docker.sock,
-    /var/lib and the processes of that machine. Raises MachineError with the end of its log.
+    /var/lib and the processes of that machine; with another engine, DOCKER_HOST in the session names its socket.
+    Raises MachineError with the end of its log.
     """
     directory = _new_directory(root, "sshd")
     account = pwd.getpwuid(os.getuid())
@@ -298,7 +299,10 @@ def start_sshd(root: Path, engine: Engine | None = None, port: int | None = None
             _run([_required("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(directory / name)])
         shutil.copyfile(directory / "id_ed25519.pub", directory / "authorized_keys")
         chosen = port or _free_port()
-        (directory / "sshd_config").write_text(_sshd_config(directory, chosen))
+        configuration = _sshd_config(directory, chosen)
+        if engine is not None and not engine.own:
+            configuration += f"SetEnv DOCKER_HOST=unix://{engine.socket}\n"
+        (directory / "sshd_config").write_text(configuration)
         inside: Sequence[str] = ()
         if engine is not None and engine.machine is not None:
             inside = engine.machine.enter("--mount", "--pid")
