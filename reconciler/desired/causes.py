@@ -20,6 +20,7 @@ from reconciler.model.location import Location
 from reconciler.model.revision import Tree
 
 _MERGE = "<<"
+_SECTIONS = ("services", "networks", "volumes", "configs", "secrets")
 _ASSIGNMENTS = ("environment", "labels", "annotations", "sysctls", "extra_hosts")  # also written as lists of KEY=VALUE
 _NAMED = ("networks", "depends_on", "configs", "secrets")  # also written as lists of names
 
@@ -42,6 +43,8 @@ def causes(tree: Tree, environment: EnvironmentSpec) -> Mapping[str, Location]:
 def _items(node: yaml.Node | None) -> Iterator[tuple[str, str, yaml.Node, yaml.Node]]:
     """Each named item of each section, with the nodes of its key and value."""
     for section, (_, body) in _entries(node).items():
+        if section not in _SECTIONS:
+            continue
         for name, (key, value) in _entries(body).items():
             yield section, name, key, value
 

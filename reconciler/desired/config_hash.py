@@ -1,8 +1,8 @@
 """Foretells the label com.docker.compose.config-hash that Compose v5 gives a container. Called by execution.py.
 
-Compose takes SHA-256 of the service as Go writes it in JSON, without what does not belong to the container. The
-order of keys is that of Go's structures, learnt from `config --format json` of Compose 5.6.1; the tests compare with
-the program itself. A key that is not in these lists makes the answer None: a wrong hash would recreate a container at
+Compose takes SHA-256 of the service as Go writes it in JSON, without what does not belong to the container. Within
+it the order of keys is that of Go's structures, as `config --format json` of Compose 5.6.1 shows it; at the top it is
+another one, pinned since version 2, which no command prints. The tests compare with the program itself. A key that is not in these lists makes the answer None: a wrong hash would recreate a container at
 every look, an unknown one only leaves the comparison to the fields.
 """
 
@@ -17,16 +17,16 @@ _DROPPED = ("build", "pull_policy", "scale", "depends_on", "profiles")
 
 # fmt: off
 _SERVICE = (
-    "deploy", "restart", "container_name", "external_links", "links", "post_start", "pre_stop", "annotations",
-    "cap_add", "cap_drop", "cgroup_parent", "cgroup", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota",
-    "cpu_rt_period", "cpu_rt_runtime", "cpus", "cpuset", "cpu_shares", "command", "configs",
-    "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "environment",
-    "extra_hosts", "group_add", "gpus", "hostname", "image", "init", "ipc", "isolation", "labels", "logging",
-    "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "mac_address", "network_mode", "networks",
-    "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "privileged", "read_only", "runtime",
-    "secrets", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs",
-    "ulimits", "user", "userns_mode", "uts", "volumes", "working_dir", "expose", "healthcheck", "ports",
-    "stdin_open", "tty",
+    "annotations", "cap_add", "cap_drop", "cgroup_parent", "cgroup", "cpu_count", "cpu_percent", "cpu_period",
+    "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpus", "cpuset", "cpu_shares", "command", "configs",
+    "container_name", "deploy", "device_cgroup_rules", "devices", "dns", "dns_opt", "dns_search", "domainname",
+    "entrypoint", "environment", "expose", "external_links", "extra_hosts", "group_add", "gpus", "hostname",
+    "healthcheck", "image", "init", "ipc", "isolation", "labels", "links", "logging", "mem_limit",
+    "mem_reservation", "memswap_limit", "mem_swappiness", "mac_address", "network_mode", "networks",
+    "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "ports", "privileged", "read_only",
+    "restart", "runtime", "secrets", "security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal",
+    "storage_opt", "sysctls", "tmpfs", "tty", "ulimits", "user", "userns_mode", "uts", "volumes", "working_dir",
+    "post_start", "pre_stop",
 )
 # fmt: on
 
@@ -135,7 +135,8 @@ def config_hash(service: Mapping[str, Any]) -> str | None:
 def _as_rendered(service: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in service.items() if key not in _DROPPED}
     if isinstance(kept.get("deploy"), Mapping):
-        kept["deploy"] = {key: value for key, value in kept["deploy"].items() if key != "replicas"}
+        deploy = {key: value for key, value in kept["deploy"].items() if key != "replicas"}
+        kept["deploy"] = {"resources": {}, "placement": {}, **deploy}  # the two that Go never leaves out
     for key in ("configs", "secrets"):
         if key in kept:
             kept[key] = [_with_octal_mode(each) for each in kept[key]]
