@@ -31,7 +31,7 @@ check: setup ## Check style, types and the direction of imports
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 
 bench: setup ## Measure against what one would use instead
 	@.venv/bin/python -m benchmarks $(ARGS)

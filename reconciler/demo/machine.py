@@ -200,14 +200,15 @@ class Engine:
 class Sshd:
     """An SSH server with a host key of its own that lets in one key. `host_key` is what a host file pins."""
 
-    def __init__(self, port: int, user: str, host_key: str, key_file: Path, program: "_Program", root: Path) -> None:
+    def __init__(self, port: int, arguments: Sequence[str], root: Path) -> None:
         self.address = "127.0.0.1"
         self.port = port
-        self.user = user
-        self.host_key = host_key
-        self.key_file = key_file
-        self._program = program
+        self.user = pwd.getpwuid(os.getuid()).pw_name
+        self.host_key = " ".join((root / "host_key.pub").read_text().split()[:2])
+        self.key_file = root / "id_ed25519"
+        self._arguments = arguments
         self._root = root
+        self._program: _Program | None = None
 
     @property
     def log(self) -> str:
@@ -220,14 +221,26 @@ class Sshd:
             for process in [*reversed(_descendants(pid)), pid]:
                 _send(process, signal.SIGKILL)
 
+    def halt(self) -> None:
+        """Cut every connection and stop listening, as a machine that is down; `resume` ends it."""
+        self.drop_connections()
+        if self._program is not None:
+            self._program.stop()
+            self._program = None
+
+    def resume(self) -> None:
+        """Listen again, on the same port and with the same keys. Raises MachineError with the end of its log."""
+        program = self._program = _Program.start(self._arguments, self._root / "start.log")
+        _wait_until(lambda: _greets(self.port), program, "sshd", self._root / "sshd.log")
+
     def stop(self) -> None:
         """End the server and its open sessions, and remove its directory."""
-        self.drop_connections()
-        self._program.stop()
+        self.halt()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _processes(self) -> list[tuple[int, str]]:
-        return [(pid, _command_line(pid)) for pid in _descendants(self._program.pid)]
+        below = [] if self._program is None else _descendants(self._program.pid)
+        return [(pid, _command_line(pid)) for pid in below]
 
     def __enter__(self) -> Self:
         return self
@@ -293,34 +306,30 @@ def start_sshd(root: Path, engine: Engine | None = None, port: int | None = None
     Raises MachineError with the end of its log.
     """
     directory = _new_directory(root, "sshd")
-    account = pwd.getpwuid(os.getuid())
+    sshd: Sshd | None = None
     try:
         for name in ("host_key", "id_ed25519"):
             _run([_required("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(directory / name)])
         shutil.copyfile(directory / "id_ed25519.pub", directory / "authorized_keys")
         chosen = port or _free_port()
         configuration = _sshd_config(directory, chosen)
-        if engine is not None and not engine.own:
-            configuration += f"SetEnv DOCKER_HOST=unix://{engine.socket}\n"
-        (directory / "sshd_config").write_text(configuration)
         inside: Sequence[str] = ()
         if engine is not None and engine.machine is not None:
             inside = engine.machine.enter("--mount", "--pid")
         elif os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd drops its privileges; Debian's own place
-        log = directory / "sshd.log"
-        arguments = [_required("sshd"), "-D", "-f", str(directory / "sshd_config"), "-E", str(log)]
-        program = _Program.start([*inside, *_supervised(arguments)], directory / "start.log")
-        try:
-            _wait_until(lambda: _greets(chosen), program, "sshd", log)
-        except BaseException:
-            program.stop()
-            raise
+        if engine is not None and not engine.own:
+            configuration += f"SetEnv DOCKER_HOST=unix://{engine.socket}\n"
+        (directory / "sshd_config").write_text(configuration)
+        arguments = ["-D", "-f", str(directory / "sshd_config"), "-E", str(directory / "sshd.log")]
+        sshd = Sshd(chosen, [*inside, *_supervised([_required("sshd"), *arguments])], directory)
+        sshd.resume()
+        return sshd
     except BaseException:
+        if sshd is not None:
+            sshd.halt()
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    kind, key = (directory / "host_key.pub").read_text().split()[:2]
-    return Sshd(chosen, account.pw_name, f"{kind} {key}", directory / "id_ed25519", program, directory)
 
 
 def start_registry(root: Path, engines: Sequence[Engine] = ()) -> Registry:

@@ -158,6 +158,15 @@ def test_a_cut_connection_ends_and_the_server_goes_on(sshd: Sshd, tmp_path: Path
     assert ssh(sshd, tmp_path / "known_hosts", "true").returncode == 0
 
 
+def test_a_halted_server_is_down_and_resumes_as_the_same_host(engine: Engine, tmp_path: Path) -> None:
+    with start_sshd(tmp_path / "server", engine) as server:
+        server.halt()
+        down = ssh(server, tmp_path / "known_hosts", "true")
+        assert (down.returncode, "Connection refused" in down.stderr) == (255, True)
+        server.resume()
+        assert ssh(server, tmp_path / "known_hosts", "true").returncode == 0
+
+
 def test_nothing_is_left_of_a_machine_that_was_stopped(tmp_path: Path, engine: Engine) -> None:
     if not engine.own:
         pytest.skip("the running engine of this machine is used, and it is not ours to stop")
