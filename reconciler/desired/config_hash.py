@@ -2,8 +2,9 @@
 
 Compose takes SHA-256 of the service as Go writes it in JSON, without what does not belong to the container. Within
 it the order of keys is that of Go's structures, as `config --format json` of Compose 5.6.1 shows it; at the top it is
-another one, pinned since version 2, which no command prints. The tests compare with the program itself. A key that is not in these lists makes the answer None: a wrong hash would recreate a container at
-every look, an unknown one only leaves the comparison to the fields.
+another one, pinned since version 2, which no command prints. The tests compare with the program itself. A key that is
+not in these lists makes the answer None: a wrong hash would recreate a container at every look, an unknown one only
+leaves the comparison to the fields.
 """
 
 from __future__ import annotations
@@ -38,18 +39,37 @@ _Shape = Any  # _MAP, _PLAIN, or a mapping of key to shape in Go's order
 _DEVICES = {
     "capabilities": _PLAIN, "driver": _PLAIN, "count": _PLAIN, "device_ids": _PLAIN, "options": _MAP
 }  # fmt: skip
+_UPDATE = {
+    "parallelism": _PLAIN,
+    "delay": _PLAIN,
+    "failure_action": _PLAIN,
+    "monitor": _PLAIN,
+    "max_failure_ratio": _PLAIN,
+    "order": _PLAIN,
+}
 _HOOK = {"command": _PLAIN, "user": _PLAIN, "privileged": _PLAIN, "working_dir": _PLAIN, "environment": _MAP}
 _FILE = {"source": _PLAIN, "target": _PLAIN, "uid": _PLAIN, "gid": _PLAIN, "mode": _PLAIN}
 _NESTED: Mapping[str, _Shape] = {
     "deploy": {
         "mode": _PLAIN,
         "labels": _MAP,
+        "update_config": _UPDATE,
+        "rollback_config": _UPDATE,
         "resources": {
             "limits": {"cpus": _PLAIN, "memory": _PLAIN, "pids": _PLAIN},
-            "reservations": {"cpus": _PLAIN, "memory": _PLAIN, "devices": _DEVICES},
+            "reservations": {
+                "cpus": _PLAIN,
+                "memory": _PLAIN,
+                "devices": _DEVICES,
+                "generic_resources": {"discrete_resource_spec": {"kind": _PLAIN, "value": _PLAIN}},
+            },
         },
         "restart_policy": {"condition": _PLAIN, "delay": _PLAIN, "max_attempts": _PLAIN, "window": _PLAIN},
-        "placement": {},
+        "placement": {
+            "constraints": _PLAIN,
+            "preferences": {"spread": _PLAIN},
+            "max_replicas_per_node": _PLAIN,
+        },
         "endpoint_mode": _PLAIN,
     },
     "post_start": _HOOK,

@@ -257,6 +257,8 @@ class _Work:
                     f"{path}.{key}", f"service '{name}': '{key}' {says}, which is not done here", f"remove {key}"
                 )
         result = {key: _plain_keys(value) for key, value in service.items() if key not in _LEFT_OUT}
+        if "blkio_config" in result:
+            result["blkio_config"] = _readable_devices(result["blkio_config"])
         self._image(path, name, service, images, result)
         for variable, value in (service.get("environment") or {}).items():
             if value is None:
@@ -460,6 +462,16 @@ class _Work:
 
 def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, str(value)) for key, value in (values or {}).items()))
+
+
+def _readable_devices(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Compose 5.6 writes Path, Rate and Weight here, and refuses them when it reads its own output."""
+    return {
+        key: [{word.lower(): each for word, each in device.items()} for device in value]
+        if isinstance(value, list)
+        else value
+        for key, value in limits.items()
+    }
 
 
 def _plain_keys(value: Any) -> Any:
