@@ -45,7 +45,7 @@ def contracts() -> dict[str, dict[str, object]]:
 
 
 def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
+    program = "import sys, importlinter.cli; sys.exit(importlinter.cli.lint_imports(no_cache=True, no_logo=True))"
     environment = {**os.environ, "PYTHONPATH": str(directory), "NO_COLOR": "1"}
     return subprocess.run(
         [sys.executable, "-c", program], cwd=directory, env=environment, capture_output=True, text=True, check=False

@@ -125,7 +125,7 @@ def test_a_login_with_another_host_key_is_refused_by_the_client(sshd: Sshd, tmp_
 
 
 def test_what_a_session_writes_below_var_lib_stays_on_its_machine(
-    engine: Engine, sshd: Sshd, second_sshd: Sshd, tmp_path: Path
+    engine: Engine, sshd: Sshd, second_sshd: Sshd, image: str, tmp_path: Path
 ) -> None:
     if not engine.own:
         pytest.skip("the running engine of this machine is used, and its /var/lib is the real one")
@@ -133,6 +133,8 @@ def test_what_a_session_writes_below_var_lib_stays_on_its_machine(
     assert written.returncode == 0, written.stderr
     try:
         assert ssh(sshd, tmp_path / "known_hosts", "cat /var/lib/reconciler/name").stdout == "one\n"
+        mount = "/var/lib/reconciler:/mounted:ro"
+        assert engine.docker("run", "--rm", "--network", "none", "-v", mount, image, "cat", "/mounted/name") == "one"
         assert ssh(second_sshd, tmp_path / "known_hosts", "test -e /var/lib/reconciler/name").returncode == 1
         assert not Path("/var/lib/reconciler/name").exists()
     finally:
