@@ -59,12 +59,8 @@ def merge_pull(forge: Forge, repository: Repository, caller: Caller, number: int
         ref = f"refs/heads/{pull.base_ref}"
         git.move(ref, landed, base)
         with forge.database.transaction():
-            pushes.follow(
-                forge, repository, git, caller.user, [pushes.Moved(ref, base, landed)], landing=pull
-            )
-            merged = pushes.close_as_merged(
-                forge, repository, caller.user, pull, merge_commit=landed, base_before=base
-            )
+            pushes.follow(forge, repository, git, caller.user, [pushes.Moved(ref, base, landed)], landing=pull)
+            merged = pushes.close_as_merged(forge, repository, caller.user, pull, merge_commit=landed, base_before=base)
         if repository.settings.get("delete_branch_on_merge"):
             delete_head(forge, repository, git, caller, merged)
         return merged

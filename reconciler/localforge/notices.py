@@ -43,9 +43,7 @@ def ping(forge: Forge, repository: Repository, sender: User, hook: Hook) -> None
 
 def pull_request(forge: Forge, repository: Repository, sender: User, pull: Pull, action: str, **extra: Any) -> None:
     git = forge.git(repository)
-    shape = pull_shape(
-        forge, repository, pull, mergeable_state=mergeable_state(git, pull), counts=counts(git, pull)
-    )
+    shape = pull_shape(forge, repository, pull, mergeable_state=mergeable_state(git, pull), counts=counts(git, pull))
     payload = {"action": action, "number": pull.number, "pull_request": shape, **extra}
     send(forge, repository, sender, "pull_request", payload)
 

@@ -176,9 +176,7 @@ def set_draft(forge: Forge, repository: Repository, caller: Caller, pull: Pull, 
         return changed
 
 
-def update_branch(
-    forge: Forge, repository: Repository, caller: Caller, pull: Pull, expected_head: str | None
-) -> None:
+def update_branch(forge: Forge, repository: Repository, caller: Caller, pull: Pull, expected_head: str | None) -> None:
     """Merges the base into the head ("Update branch"), written by the caller and committed by web-flow."""
     if pull.state == "closed":
         raise unprocessable("Pull request is closed")

@@ -100,9 +100,7 @@ def _head_moved(
         if forced:
             timeline.record(forge, now, actor, "head_ref_force_pushed", commit_id=moved.after)
         timeline.record_commits(forge, git, now, actor)
-        notices.pull_request(
-            forge, repository, actor, now, "synchronize", before=moved.before, after=moved.after
-        )
+        notices.pull_request(forge, repository, actor, now, "synchronize", before=moved.before, after=moved.after)
 
 
 def _base_moved(

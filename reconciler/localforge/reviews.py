@@ -115,9 +115,7 @@ def dismiss_review(
         return dismissed
 
 
-def edit_review(
-    forge: Forge, repository: Repository, caller: Caller, pull: Pull, review: Review, body: str
-) -> Review:
+def edit_review(forge: Forge, repository: Repository, caller: Caller, pull: Pull, review: Review, body: str) -> Review:
     """Changes the text, never the verdict or its commit."""
     if review.user_id != caller.user.id:
         raise forbidden("Only the author of a review may edit it.")

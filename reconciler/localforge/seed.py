@@ -1,11 +1,11 @@
 """The seed file: which accounts, tokens, repositories and webhooks a forge starts with. Read by `serve` and tests.
 
-    users:
-      - {login: author, id: 1001, type: User, email: author@example.test, tokens: [{value: …, scopes: [repo]}]}
-    repositories:
-      - {name: acme/infra, default_branch: main, from: ./desired_state, collaborators: {author: write}}
-    webhooks:
-      - {repository: acme/infra, url: "http://127.0.0.1:8080/hooks/github", secret: …, events: [pull_request]}
+users:
+  - {login: author, id: 1001, type: User, email: author@example.test, tokens: [{value: …, scopes: [repo]}]}
+repositories:
+  - {name: acme/infra, default_branch: main, from: ./desired_state, collaborators: {author: write}}
+webhooks:
+  - {repository: acme/infra, url: "http://127.0.0.1:8080/hooks/github", secret: …, events: [pull_request]}
 """
 
 from __future__ import annotations

@@ -122,9 +122,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: Starlette, started: Callable[[], None]) -> None:
         super().__init__(
-            uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5
-            )
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5)
         )
         self._tell = started
 

@@ -14,9 +14,7 @@ from reconciler.localforge.shapes.pulls import comment_shape, event_shape, revie
 JSON = dict[str, Any]
 
 
-def record(
-    forge: Forge, pull: Pull, actor: User, kind: str, *, commit_id: str | None = None, **data: Any
-) -> Event:
+def record(forge: Forge, pull: Pull, actor: User, kind: str, *, commit_id: str | None = None, **data: Any) -> Event:
     return forge.database.add(
         Event,
         pull_id=pull.id,

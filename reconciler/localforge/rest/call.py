@@ -166,9 +166,7 @@ def endpoint(forge: Forge, handler: Handler, permissions: tuple[str, ...]) -> Ca
     return respond
 
 
-def _handle(
-    forge: Forge, handler: Handler, permissions: tuple[str, ...], request: Request, raw: bytes
-) -> Response:
+def _handle(forge: Forge, handler: Handler, permissions: tuple[str, ...], request: Request, raw: bytes) -> Response:
     caller = access.caller_of_header(forge, request.headers.get("authorization"))
     repository = None
     if "owner" in request.path_params:

@@ -237,9 +237,7 @@ def requested_reviewers(call: Call) -> Answer:
 
 
 def request_reviewers(call: Call) -> Answer:
-    pull = pulls.request_reviewers(
-        call.forge, call.repository, call.caller, call.pull(), call.texts("reviewers")
-    )
+    pull = pulls.request_reviewers(call.forge, call.repository, call.caller, call.pull(), call.texts("reviewers"))
     return Answer(pull_simple(call.forge, call.repository, pull), status=201)
 
 

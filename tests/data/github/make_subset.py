@@ -1,0 +1,188 @@
+"""Cuts what the forge's tests need out of GitHub's published descriptions, so that the tests run without a network.
+
+    npm install @octokit/openapi@23.0.2 @octokit/webhooks-examples@7.6.1
+    python tests/data/github/make_subset.py node_modules
+
+writes `openapi.json` (the answers of the operations below, as JSON Schema, descriptions left out) and
+`webhooks-examples.json.gz` (the example payloads) beside this script. Both packages are under the MIT licence, whose
+notice is kept in `LICENSES.md`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+REPOSITORY = "/repos/{owner}/{repo}"
+OPERATIONS = (
+    "GET /",
+    "GET /meta",
+    "GET /rate_limit",
+    "GET /user",
+    "GET /user/repos",
+    "GET /user/{account_id}",
+    "GET /users/{username}",
+    *(
+        f"{method} {REPOSITORY}{path}"
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/activity"),
+            ("GET", "/labels"),
+            ("GET", "/collaborators"),
+            ("GET", "/collaborators/{username}"),
+            ("GET", "/collaborators/{username}/permission"),
+            ("GET", "/branches"),
+            ("GET", "/branches/{branch}"),
+            ("GET", "/branches/{branch}/protection"),
+            ("GET", "/git/ref/{ref}"),
+            ("GET", "/git/matching-refs/{ref}"),
+            ("POST", "/git/refs"),
+            ("PATCH", "/git/refs/{ref}"),
+            ("DELETE", "/git/refs/{ref}"),
+            ("GET", "/git/commits/{commit_sha}"),
+            ("POST", "/git/commits"),
+            ("GET", "/git/trees/{tree_sha}"),
+            ("POST", "/git/trees"),
+            ("GET", "/git/blobs/{file_sha}"),
+            ("POST", "/git/blobs"),
+            ("GET", "/compare/{basehead}"),
+            ("GET", "/commits"),
+            ("GET", "/commits/{ref}"),
+            ("GET", "/commits/{commit_sha}/pulls"),
+            ("GET", "/commits/{ref}/status"),
+            ("GET", "/commits/{ref}/statuses"),
+            ("GET", "/commits/{ref}/check-runs"),
+            ("POST", "/statuses/{sha}"),
+            ("POST", "/check-runs"),
+            ("GET", "/check-runs/{check_run_id}"),
+            ("PATCH", "/check-runs/{check_run_id}"),
+            ("GET", "/pulls"),
+            ("POST", "/pulls"),
+            ("GET", "/pulls/{pull_number}"),
+            ("PATCH", "/pulls/{pull_number}"),
+            ("GET", "/pulls/{pull_number}/commits"),
+            ("GET", "/pulls/{pull_number}/files"),
+            ("GET", "/pulls/{pull_number}/merge"),
+            ("PUT", "/pulls/{pull_number}/merge"),
+            ("PUT", "/pulls/{pull_number}/update-branch"),
+            ("GET", "/pulls/{pull_number}/comments"),
+            ("GET", "/pulls/{pull_number}/requested_reviewers"),
+            ("POST", "/pulls/{pull_number}/requested_reviewers"),
+            ("DELETE", "/pulls/{pull_number}/requested_reviewers"),
+            ("GET", "/pulls/{pull_number}/reviews"),
+            ("POST", "/pulls/{pull_number}/reviews"),
+            ("GET", "/pulls/{pull_number}/reviews/{review_id}"),
+            ("PUT", "/pulls/{pull_number}/reviews/{review_id}"),
+            ("DELETE", "/pulls/{pull_number}/reviews/{review_id}"),
+            ("GET", "/pulls/{pull_number}/reviews/{review_id}/comments"),
+            ("PUT", "/pulls/{pull_number}/reviews/{review_id}/dismissals"),
+            ("POST", "/pulls/{pull_number}/reviews/{review_id}/events"),
+            ("GET", "/issues"),
+            ("POST", "/issues"),
+            ("GET", "/issues/comments/{comment_id}"),
+            ("PATCH", "/issues/comments/{comment_id}"),
+            ("DELETE", "/issues/comments/{comment_id}"),
+            ("GET", "/issues/{issue_number}"),
+            ("PATCH", "/issues/{issue_number}"),
+            ("GET", "/issues/{issue_number}/comments"),
+            ("POST", "/issues/{issue_number}/comments"),
+            ("GET", "/issues/{issue_number}/timeline"),
+            ("GET", "/issues/{issue_number}/events"),
+            ("GET", "/issues/{issue_number}/labels"),
+            ("POST", "/issues/{issue_number}/labels"),
+            ("PUT", "/issues/{issue_number}/labels"),
+            ("DELETE", "/issues/{issue_number}/labels/{name}"),
+            ("GET", "/hooks"),
+            ("POST", "/hooks"),
+            ("GET", "/hooks/{hook_id}"),
+            ("DELETE", "/hooks/{hook_id}"),
+            ("POST", "/hooks/{hook_id}/pings"),
+            ("GET", "/hooks/{hook_id}/deliveries"),
+            ("GET", "/hooks/{hook_id}/deliveries/{delivery_id}"),
+            ("POST", "/hooks/{hook_id}/deliveries/{delivery_id}/attempts"),
+        )
+    ),
+)
+LEFT_OUT = {"description", "title", "example", "examples", "deprecated", "readOnly", "default", "externalDocs"}
+
+
+def json_schema(schema: Any, *, names: bool = False) -> Any:
+    """OpenAPI 3.0's dialect as JSON Schema: `nullable` becomes a type. `names`: the keys are property names."""
+    if isinstance(schema, list):
+        return [json_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {
+        key: json_schema(value, names=key == "properties" and not names)
+        for key, value in schema.items()
+        if names or (key not in LEFT_OUT and not key.startswith("x-") and key != "nullable")
+    }
+    if names or schema.get("nullable") is not True:
+        return kept
+    if "enum" in kept:
+        kept["enum"] = [*kept["enum"], None]
+    if isinstance(kept.get("type"), str):
+        kept["type"] = [kept["type"], "null"]
+        return kept
+    return {"anyOf": [kept, {"type": "null"}]} if kept else kept
+
+
+def reached(schema: Any, found: set[str], schemas: dict[str, Any]) -> None:
+    """Adds the names of all schemas that this one refers to."""
+    if isinstance(schema, list):
+        for one in schema:
+            reached(one, found, schemas)
+    elif isinstance(schema, dict):
+        name = str(schema.get("$ref", "")).removeprefix("#/components/schemas/")
+        if name and name not in found and "$ref" in schema:
+            found.add(name)
+            reached(schemas[name], found, schemas)
+        for value in schema.values():
+            reached(value, found, schemas)
+
+
+def subset(description: dict[str, Any], version: str) -> dict[str, Any]:
+    schemas = description["components"]["schemas"]
+    operations: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        method, path = operation.split(" ")
+        answers = {}
+        for status, response in description["paths"][path][method.lower()]["responses"].items():
+            if "$ref" in response:
+                response = description["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
+            content = response.get("content", {})
+            body = next((content[kind] for kind in content if kind.startswith("application/json")), None)
+            answers[status] = json_schema(body["schema"]) if body is not None else None
+        operations[operation] = answers
+    names: set[str] = set()
+    reached(operations, names, schemas)
+    return {
+        "source": f"@octokit/openapi {version}, MIT, see LICENSES.md",
+        "operations": operations,
+        "components": {"schemas": {name: json_schema(schemas[name]) for name in sorted(names)}},
+    }
+
+
+def examples(packages: Path) -> bytes:
+    """All payloads, {"event": [payload, …]}, without a time stamp: the same input gives the same file."""
+    listed = json.loads((packages / "webhooks-examples/api.github.com/index.json").read_text())
+    payloads = {one["name"]: one["examples"] for one in listed}
+    return gzip.compress(json.dumps(payloads, separators=(",", ":"), sort_keys=True).encode(), 9, mtime=0)
+
+
+def main(node_modules: Path) -> None:
+    packages = node_modules / "@octokit"
+    version = json.loads((packages / "openapi/package.json").read_text())["version"]
+    description = json.loads((packages / "openapi/generated/api.github.com.json").read_text())
+    text = json.dumps(subset(description, version), separators=(",", ":"), sort_keys=True)
+    (HERE / "openapi.json").write_text(text + "\n")
+    (HERE / "webhooks-examples.json.gz").write_bytes(examples(packages))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
