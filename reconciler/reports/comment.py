@@ -42,7 +42,7 @@ MARKER = re.compile(
 class PlanSection:
     """The upper part. `text` is the whole section with its markers, `digest` SHA-256 of what stands between them.
 
-    `fits` is False where the destructive lines alone are too long: `reconciler/plan` then fails and says to split.
+    `fits` is False where destructive lines or the targets alone are too long: `reconciler/plan` then fails and says to split.
     """
 
     text: str
@@ -83,8 +83,8 @@ def status_section(verdict: Verdict, gate: Gate, remarks: Sequence[str] = ()) ->
 def plan_section(head_sha: str, plans: Sequence[Plan], notes: Sequence[str] = ()) -> PlanSection:
     """The upper part for one head. `notes` are sentences about targets without a plan (a host that is down).
 
-    Destructive lines come first and are never cut; plans that are the same for many targets are shown once; of what does
-    not fit the digest remains, and `reconciler plan` shows the rest.
+    Destructive lines come first and are never cut; plans that are the same for many targets are shown once; of what
+    does not fit the digest remains, and `reconciler plan` shows the rest.
     """
     ordered = sorted(plans, key=lambda plan: plan.target)
     groups = same_plans(ordered)

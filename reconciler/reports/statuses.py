@@ -58,7 +58,7 @@ def plan_status(plans: Sequence[Plan], *, fits: bool = True, unobserved: Sequenc
     """Failure where the plan cannot be carried out or shown whole, pending where a host was not seen."""
     obstacles = [(plan.target, obstacle) for plan in plans for obstacle in plan.obstacles]
     if not fits:
-        return status(PLAN, FAILURE, "too much is destroyed to show it in one comment; split this pull request")
+        return status(PLAN, FAILURE, "too much to show in one comment; split this pull request")
     if obstacles:
         target, obstacle = obstacles[0]
         more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
