@@ -7,6 +7,7 @@ from reconciler.desired.execution import image_references, removed_target, targe
 from reconciler.desired.files import schemas
 from reconciler.desired.loading import load
 from reconciler.desired.render_input import render_input
+from reconciler.desired.starter import starter
 
 __all__ = [
     "bundle_contents",
@@ -18,5 +19,6 @@ __all__ = [
     "removed_target",
     "render_input",
     "schemas",
+    "starter",
     "target_model",
 ]

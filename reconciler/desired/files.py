@@ -22,8 +22,10 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    PlainSerializer,
     WithJsonSchema,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -71,6 +73,10 @@ def _duration(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("should be a duration like 30s, 5m or 72h")
     return read_duration(value)
+
+
+def _written(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g}s"
 
 
 def _key(text: str) -> str:
@@ -139,6 +145,7 @@ _Zone = Annotated[
 _Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
+    PlainSerializer(_written, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "description": "a duration like 30s, 5m or 72h"}),
 ]
 _Text = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
@@ -370,7 +377,14 @@ _KINDS: tuple[tuple[str, type[BaseModel]], ...] = (
 )
 
 
+class _Schema(GenerateJsonSchema):
+    """Defaults as one writes them: 30s, not the form of ISO 8601."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return _written(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def schemas() -> Mapping[str, dict[str, Any]]:
     """The JSON Schema (draft 2020-12) of each file kind, by its name: environment, host, policy, …"""
     dialect = "https://json-schema.org/draft/2020-12/schema"
-    return {name: {"$schema": dialect, **model.model_json_schema()} for name, model in _KINDS}
+    return {name: {"$schema": dialect, **model.model_json_schema(schema_generator=_Schema)} for name, model in _KINDS}
