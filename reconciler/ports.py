@@ -109,8 +109,8 @@ class Forge(Protocol):
     def open_pull_request(self, request: NewPullRequest) -> PullRequest:
         """Open one with the proposer's token."""
 
-    def who(self) -> tuple[int, str]:
-        """Account id and login of the engine's own credential."""
+    def who(self, token: str | None = None) -> tuple[int, str]:
+        """Account id and login of the engine's own credential, or of another token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +252,9 @@ class Deployments(Protocol):
         """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
 
     def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None: ...
+
+    def begun(self, deployment: str, target: Target) -> bool:
+        """Whether an intent was noted for this target."""
 
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None: ...
 

@@ -169,7 +169,8 @@ class Plan:
     `digest` is SHA-256 over the canonical form of target, engine id, changes (before and after, fingerprints for
     values), operations, image digests and digests of the files of touched services. It holds no SHA, no pull-request
     number, no container id, no time and no untouched service: the same work has the same digest.
-    `stages` are tuples of indexes into `operations`.
+    `stages` are tuples of indexes into `operations`. `definitions` maps each touched service to the digest of its whole
+    definition; the plan's digest covers them.
     """
 
     target: Target
@@ -181,6 +182,7 @@ class Plan:
     files: tuple[tuple[str, str], ...]
     obstacles: tuple[Obstacle, ...]
     digest: str
+    definitions: tuple[tuple[str, str], ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -78,6 +78,12 @@ class SqlDeployments:
                     )
                 )
 
+    def begun(self, deployment: str, target: Target) -> bool:
+        """Whether an intent was noted for this target."""
+        query = select(journal.c.deployment).where(journal.c.deployment == deployment, journal.c.target == str(target))
+        with self.database.engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
         """Note what became of it."""
         with self.database.engine.begin() as connection:

@@ -1,0 +1,83 @@
+"""The control plane's HTTP server: GET /healthz and /readyz, POST /hooks/github. A webhook is a hint and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from reconciler.forges import webhooks
+
+MOST_BYTES = 5 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the webhook route needs: the secret, the memory of deliveries, and where hints go."""
+
+    secret: bytes | None
+    seen: Callable[[str, datetime], bool]
+    now: Callable[[], datetime]
+    take: Callable[[webhooks.Hint], None]
+
+
+def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
+    """The application; `ready` says whether the loop runs, and why not."""
+
+    def healthz(_request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    def readyz(_request: Request) -> Response:
+        is_ready, reason = ready()
+        return JSONResponse({"ok": is_ready, "reason": reason}, status_code=200 if is_ready else 503)
+
+    async def github(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _refused(413, "the body is too large")
+        if hooks.secret is None:
+            return _refused(404, "no webhook secret is configured; set forge.webhook_secret_file")
+        if not webhooks.verify(hooks.secret, body, request.headers.get("x-hub-signature-256")):
+            return _refused(401, "the signature does not match (gate 60)")
+        delivery = request.headers.get("x-github-delivery", "")
+        if not delivery or len(delivery) > 100:
+            return _refused(400, "X-GitHub-Delivery is missing or too long")
+        if hooks.seen(delivery, hooks.now()):
+            return JSONResponse({"ok": True, "data": {"duplicate": True}})
+        found = webhooks.hint(request.headers.get("x-github-event", ""), body)
+        if isinstance(found, webhooks.Ignored):
+            return JSONResponse({"ok": True, "data": {"ignored": found.reason}})
+        hooks.take(found)
+        return JSONResponse({"ok": True, "data": {"due": True}}, status_code=202)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/hooks/github", github, methods=["POST"]),
+        ]
+    )
+
+
+async def _body(request: Request) -> bytes | None:
+    """The raw body, None as soon as it is larger than any webhook."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MOST_BYTES:
+                return None
+            chunks.append(chunk)
+    except ClientDisconnect:
+        return None
+    return b"".join(chunks)
+
+
+def _refused(status: int, text: str) -> Response:
+    return JSONResponse({"ok": False, "error": text}, status_code=status)

@@ -1,0 +1,349 @@
+"""Executing a deployment: wave by wave, target by target, stopping at the first failure; called by control.
+
+A run that was cut off is run again with the same arguments: what is done already is seen on the host and not done
+twice, and the record stays one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import count
+from typing import Any, assert_never
+
+from reconciler import diff
+from reconciler.apply.operations import Done, Failed, perform
+from reconciler.diff import arrival
+from reconciler.model.deployment import Deployment, DeploymentState, OperationResult, TargetResult
+from reconciler.model.desired import Bundle, DesiredService, DesiredTarget, HealthPolicy
+from reconciler.model.errors import ReconcilerError, Retryable
+from reconciler.model.fingerprint import Fingerprinter
+from reconciler.model.health import Health, ServiceHealth
+from reconciler.model.observed import ImageResolution, ObservedState
+from reconciler.model.plan import (
+    CreateDirectory,
+    CreateNetwork,
+    CreateService,
+    CreateVolume,
+    Operation,
+    Plan,
+    PullImage,
+    RecreateNetwork,
+    RecreateService,
+    RemoveContainer,
+    RemoveNetwork,
+    RemoveVolume,
+    RunJob,
+    ScaleService,
+    ShipFiles,
+    StartService,
+)
+from reconciler.ports import Clock, Deployments, Host, ObservationRequest, Progress
+
+SERVICE_OPERATIONS = (CreateService, RecreateService, StartService, ScaleService, RunJob)
+SIDE_BY_SIDE = 4
+POLL_SECONDS = 0.2
+LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTarget:
+    """Everything that executing one target needs. `plan` is the approved one, and nothing beyond it is done."""
+
+    desired: DesiredTarget
+    plan: Plan
+    host: Host
+    request: ObservationRequest
+    images: Mapping[str, ImageResolution]
+    known: Mapping[str, str]
+    contents: Callable[[Bundle], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What an execution uses beside its targets. `still_allowed` is asked before each target: a text stops it there."""
+
+    deployments: Deployments
+    clock: Clock
+    fingerprinter: Fingerprinter
+    progress: Progress
+    owner: str
+    still_allowed: Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """Why a target did not get to its end, and what that makes of the deployment."""
+
+    outcome: DeploymentState
+    reason: str
+
+
+def execute(
+    execution: Execution, deployment: Deployment, waves: tuple[tuple[PreparedTarget, ...], ...], max_failed_hosts: int
+) -> Deployment:
+    """Run a queued or cut-off deployment to its end and return the finished record (not yet stored as final).
+
+    Retryable errors (the host went away, somebody else holds its lock) are raised and leave the deployment unfinished:
+    executing it again goes on from what the host and the journal show.
+    """
+    finished: dict[str, TargetResult] = {str(result.target): result for result in deployment.targets}
+    failures: list[_Stopped] = []
+    for wave in waves:
+        if len(failures) > max_failed_hosts:
+            break
+        refusal = execution.still_allowed()
+        if refusal is not None:
+            failures.append(_Stopped(DeploymentState.CANCELLED, refusal))
+            break
+        due = [target for target in wave if str(target.desired.target) not in finished]
+        with ThreadPoolExecutor(max_workers=max(1, len(due))) as pool:
+            ends = list(pool.map(partial(_execute_target, execution, deployment.id), due))
+        for result, stopped in ends:
+            if stopped is None:
+                finished[str(result.target)] = result
+            else:
+                failures.append(stopped)
+            deployment = replace(deployment, targets=_with(deployment.targets, result))
+        execution.deployments.advance(deployment)
+    outcome = failures[0] if failures else _Stopped(DeploymentState.SUCCEEDED, "healthy, and equal to git")
+    return replace(deployment, outcome=outcome.outcome, reason=outcome.reason, finished_at=execution.clock.now())
+
+
+def _with(results: tuple[TargetResult, ...], result: TargetResult) -> tuple[TargetResult, ...]:
+    others = [other for other in results if other.target != result.target]
+    return tuple(sorted([*others, result], key=lambda r: r.target))
+
+
+def _execute_target(
+    execution: Execution, deployment: str, prepared: PreparedTarget
+) -> tuple[TargetResult, _Stopped | None]:
+    """One target under its lock on the host."""
+    run = _TargetRun(execution, deployment, prepared)
+    with prepared.host.target_lock(prepared.desired.target, execution.owner):
+        stopped = run.to_the_end()
+        return run.result(stopped), stopped
+
+
+class _TargetRun:
+    """One target's way through its plan; lives as long as the lock on the host is held."""
+
+    def __init__(self, execution: Execution, deployment: str, prepared: PreparedTarget) -> None:
+        self.execution = execution
+        self.deployment = deployment
+        self.prepared = prepared
+        self.earlier = execution.deployments.journal(deployment, prepared.desired.target)
+        self.indexes = count(1 + max((result.index for result in self.earlier), default=-1))
+        self.results: list[OperationResult] = list(self.earlier)
+
+    def to_the_end(self) -> _Stopped | None:
+        """Plan again on what is live now, do what is left of the approved plan, verify."""
+        desired, approved = self.prepared.desired, self.prepared.plan
+        observed = self.prepared.host.observe(self.prepared.request)
+        if observed.engine.id != approved.engine_id:
+            return _Stopped(
+                DeploymentState.CANCELLED,
+                f"{desired.target}: another engine answers ({observed.engine.id}) than the plan was made for",
+            )
+        fresh = diff.plan(desired, observed, self.changes(observed), self.prepared.images)
+        if fresh.digest == approved.digest:
+            due = fresh
+        elif self.begun():
+            match diff.remaining(approved, fresh):
+                case diff.Remaining(plan=due):
+                    pass
+                case diff.Diverged(changes=changes):
+                    what = "; ".join(sorted({f"{c.subject} {c.field}".strip() for c in changes})[:5])
+                    return _Stopped(
+                        DeploymentState.INTERRUPTED,
+                        f"{desired.target}: after the interruption more differs than was approved: {what}",
+                    )
+        else:
+            return _Stopped(
+                DeploymentState.CANCELLED,
+                f"{desired.target}: the live state moved, the plan is now {fresh.digest[:12]} and not "
+                f"{approved.digest[:12]} (gate 29); new consent is needed",
+            )
+        if due.obstacles:
+            return _Stopped(DeploymentState.FAILED, f"{desired.target}: {due.obstacles[0].text}")
+        return self.carry_out(due, observed) or self.verify()
+
+    def begun(self) -> bool:
+        """Whether an earlier run of this deployment noted an intent for this target."""
+        return self.execution.deployments.begun(self.deployment, self.prepared.desired.target)
+
+    def changes(self, observed: ObservedState) -> tuple[Any, ...]:
+        return diff.compare(self.prepared.desired, observed, self.prepared.known, self.execution.fingerprinter)
+
+    def carry_out(self, due: Plan, before: ObservedState) -> _Stopped | None:
+        for stage in due.stages:
+            operations = [due.operations[index] for index in stage]
+            self.announce(operations[0])
+            began = self.execution.clock.now()
+            with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
+                results = list(pool.map(self.do, operations))
+            self.results.extend(results)
+            failed = next((result for result in results if result.outcome == "failed"), None)
+            if failed is not None:
+                return _Stopped(
+                    DeploymentState.FAILED,
+                    f"{self.prepared.desired.target}: {failed.operation} {failed.subject}: {failed.detail}",
+                )
+            services = [o.service for o in operations if isinstance(o, SERVICE_OPERATIONS)]
+            stopped = self.wait_for(
+                services, HealthPolicy(self.prepared.desired.health.timeout, _NO_TIME), before, began
+            )
+            if stopped is not None:
+                return stopped
+        return None
+
+    def announce(self, first: Operation) -> None:
+        state = {ShipFiles: DeploymentState.SHIPPING, PullImage: DeploymentState.PULLING}.get(
+            type(first), DeploymentState.OPERATING
+        )
+        self.say(state)
+
+    def say(self, state: DeploymentState) -> None:
+        self.execution.progress(
+            "deployment.state",
+            {"deployment": self.deployment, "target": str(self.prepared.desired.target), "state": state.value},
+        )
+
+    def do(self, operation: Operation) -> OperationResult:
+        """Intent, work, outcome; each on disk before the next."""
+        execution, target = self.execution, self.prepared.desired.target
+        index, kind, started = next(self.indexes), type(operation).__name__, execution.clock.now()
+        execution.deployments.journal_intent(self.deployment, target, index, kind, started)
+        outcome: Done | Failed
+        try:
+            outcome = perform(operation, self.prepared.host, self.prepared.desired, self.prepared.contents)
+        except Retryable:
+            raise
+        except ReconcilerError as error:
+            outcome = Failed(str(error))
+        result = OperationResult(
+            index=index,
+            operation=kind,
+            subject=subject_of(operation),
+            why=operation.why,
+            outcome="done" if isinstance(outcome, Done) else "failed",
+            detail=outcome.detail,
+            started_at=started,
+            finished_at=execution.clock.now(),
+        )
+        execution.deployments.journal_outcome(self.deployment, target, result)
+        execution.progress(
+            "operation.finished",
+            {"deployment": self.deployment, "target": str(target), "operation": kind, "subject": result.subject,
+             "outcome": result.outcome, "why": operation.why},
+        )  # fmt: skip
+        return result
+
+    def wait_for(
+        self, services: list[str], health: HealthPolicy, before: ObservedState, began: datetime
+    ) -> _Stopped | None:
+        """Until every one of the services has arrived, or the first has failed."""
+        waiting = [service for service in self.prepared.desired.services if service.name in services]
+        watch = arrival.Watch.begin(before)
+        while waiting:
+            observed = self.prepared.host.observe(self.prepared.request)
+            elapsed = (self.execution.clock.now() - began).total_seconds()
+            watch = watch.saw(observed, elapsed)
+            still: list[DesiredService] = []
+            for service in waiting:
+                match arrival.judge(service, health, watch):
+                    case arrival.Arrived():
+                        pass
+                    case arrival.Wait():
+                        still.append(service)
+                    case arrival.ArrivalFailed(reason=reason):
+                        return _Stopped(
+                            DeploymentState.NOT_CONVERGED,
+                            f"{self.prepared.desired.target}: {service.name}: {reason}"
+                            f"{self.last_words(service, observed)}",
+                        )
+            waiting = still
+            if waiting:
+                time.sleep(POLL_SECONDS)
+        return None
+
+    def last_words(self, service: DesiredService, observed: ObservedState) -> str:
+        containers = [c for c in observed.containers if c.service == service.name and not c.one_off]
+        if not containers:
+            return ""
+        try:
+            lines = self.prepared.host.logs(containers[0].id, LOG_LINES).strip()
+        except ReconcilerError:
+            return ""
+        return f"\nlast lines of {containers[0].name}:\n{lines}" if lines else ""
+
+    def verify(self) -> _Stopped | None:
+        """Observe again: everything has arrived and stays, and a fresh comparison is empty."""
+        self.say(DeploymentState.VERIFYING)
+        desired = self.prepared.desired
+        began = self.execution.clock.now()
+        observed = self.prepared.host.observe(self.prepared.request)
+        touched = {result.subject for result in self.results if result.operation in _SERVICE_KINDS}
+        stopped = self.wait_for(
+            [s.name for s in desired.services if s.name in touched], desired.health, observed, began
+        )
+        if stopped is not None:
+            return stopped
+        left = self.changes(self.prepared.host.observe(self.prepared.request))
+        if left:
+            what = "; ".join(f"{change.subject} {change.field}".strip() for change in left[:5])
+            return _Stopped(DeploymentState.NOT_CONVERGED, f"{desired.target}: still differs from git: {what}")
+        return None
+
+    def result(self, stopped: _Stopped | None) -> TargetResult:
+        """The target's part of the record, from one last look at the host."""
+        desired = self.prepared.desired
+        try:
+            observed = self.prepared.host.observe(self.prepared.request)
+            services = diff.health(desired, observed)
+            containers = tuple((c.name, c.id) for c in observed.containers if not c.one_off)
+        except ReconcilerError as error:
+            services, containers = (ServiceHealth("*", Health.UNKNOWN, str(error)),), ()
+        whole = diff.worst_health(services)
+        if stopped is not None and whole is Health.HEALTHY:
+            whole = Health.DEGRADED
+        return TargetResult(
+            target=desired.target,
+            plan_digest=self.prepared.plan.digest,
+            engine_id=self.prepared.plan.engine_id,
+            operations=tuple(sorted(self.results, key=lambda r: r.index)),
+            health=whole,
+            services=services,
+            containers=tuple(sorted(containers)),
+        )
+
+
+_NO_TIME = HealthPolicy().stable_for * 0
+_SERVICE_KINDS = frozenset(kind.__name__ for kind in SERVICE_OPERATIONS)
+
+
+def subject_of(operation: Operation) -> str:
+    """What an operation acts on, in one word for records: a service, a network, a path, an image."""
+    match operation:
+        case CreateService() | RecreateService() | StartService() | ScaleService() | RunJob():
+            return operation.service
+        case CreateNetwork() | RecreateNetwork():
+            return operation.network.name
+        case CreateVolume():
+            return operation.volume.name
+        case RemoveNetwork() | RemoveVolume():
+            return operation.name
+        case RemoveContainer():
+            return operation.container
+        case CreateDirectory():
+            return operation.path
+        case PullImage():
+            return operation.reference
+        case ShipFiles():
+            return operation.bundle.source
+        case _:
+            assert_never(operation)

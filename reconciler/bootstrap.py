@@ -1,0 +1,134 @@
+"""The only module that names concrete adapters: it joins them to the parts of one control plane."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.compose.driving import ComposeProgram
+from reconciler.compose.rendering import SandboxRenderer
+from reconciler.control import pipeline
+from reconciler.control.parts import Parts
+from reconciler.forges import FORGES
+from reconciler.hosts import SshHosts
+from reconciler.logs import progress
+from reconciler.model.canonical import digest_bytes
+from reconciler.model.errors import InvalidInput
+from reconciler.model.fingerprint import Fingerprinter
+from reconciler.settings import Settings, read_secret, read_settings
+from reconciler.sources.git import GitMirror
+from reconciler.storage import Database, open_database
+from reconciler.storage.deployments import SqlDeployments
+from reconciler.storage.ledger import SqlLedger
+from reconciler.storage.states import SqlLeases, SqlStates
+from reconciler.workflows.in_process import InProcessEngine
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """UTC and aware."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The database's side only: for commands that look at what was done."""
+
+    settings: Settings
+    database: Database
+    ledger: SqlLedger
+    deployments: SqlDeployments
+    states: SqlStates
+
+
+@contextmanager
+def open_records(config: Path) -> Iterator[Records]:
+    """Open the database that a configuration names."""
+    settings = read_settings(config)
+    database = open_database(settings.database_url)
+    try:
+        yield Records(settings, database, SqlLedger(database), SqlDeployments(database), SqlStates(database))
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_parts(config: Path) -> Iterator[Parts]:
+    """Join everything that a configuration names; connections are opened when they are first used."""
+    with ExitStack() as stack:
+        records = stack.enter_context(open_records(config))
+        settings = records.settings
+        if settings.forge.kind not in FORGES:
+            raise InvalidInput(
+                f"forge.kind: '{settings.forge.kind}' is not one of {', '.join(FORGES)}", where=str(config)
+            )
+        directory = settings.state_directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fingerprinter = installation_key(directory)
+        token = read_secret(settings.resolve(settings.forge.token_file))
+        source = GitMirror(directory / "mirror.git", settings.git.url, settings.git.branch, token)
+        forge = FORGES[settings.forge.kind](
+            settings.forge.api,
+            settings.forge.repository,
+            token,
+            remote_heads=source.remote_heads,
+            local_commits=source.commits_between,
+            is_clean_update=source.is_clean_update,
+        )
+        key_file = settings.resolve(settings.ssh.key_file)
+        if not key_file.is_file():
+            raise InvalidInput("there is no such key; make one with ssh-keygen -t ed25519", where=str(key_file))
+        hosts = SshHosts(
+            key_file=key_file,
+            fingerprinter=fingerprinter,
+            compose=ComposeProgram(settings.compose_binary),
+            run_directory=directory / "run",
+            connect_timeout=settings.ssh.connect_timeout.total_seconds(),
+        )
+        stack.callback(hosts.close)
+        engine = InProcessEngine()
+        parts = Parts(
+            source=source,
+            forge=forge,
+            renderer=SandboxRenderer(directory / "rendered", settings.compose_binary),
+            hosts=hosts,
+            ledger=records.ledger,
+            deployments=records.deployments,
+            states=records.states,
+            leases=SqlLeases(records.database),
+            engine=engine,
+            clock=SystemClock(),
+            fingerprinter=fingerprinter,
+            progress=progress,
+            branch=settings.git.branch,
+            owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        )
+        engine.work = lambda deployment: pipeline.execute(parts, deployment)
+        yield parts
+
+
+def installation_key(directory: Path) -> Fingerprinter:
+    """The key under which values are fingerprinted: made once, 0600, and never shown."""
+    file = directory / "fingerprint.key"
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+    key = file.read_bytes()
+    if len(key) != 32:
+        raise InvalidInput("must hold 32 bytes; restore it from a backup", where=str(file))
+    return Fingerprinter(digest_bytes(b"reconciler key id" + key)[:8], key)

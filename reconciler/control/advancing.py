@@ -1,0 +1,263 @@
+"""The next step of an environment along the deploy branch: deploy a landing, stop, or stand at the tip.
+
+Landings are taken one by one in first-parent order. One that does not touch the environment's inputs is passed over;
+what nobody approved holds it until a later, approved boundary undoes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler import approvals
+from reconciler.control import changes, evidence, execution, history, planning, publishing, remembering
+from reconciler.control.execution import Deploy
+from reconciler.control.parts import Parts
+from reconciler.control.planning import Snapshot
+from reconciler.model.approval import Gate, Open, Refused, Stale, Waiting
+from reconciler.model.deployment import Authority, DeploymentKind, DeploymentState
+from reconciler.model.desired import EnvironmentSpec
+from reconciler.model.errors import InvalidInput, UntrustedHistory
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import TrustRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why it does not go on; `again` when it may change by itself (a host that is down, a window)."""
+
+    hold: str
+    reason: str
+    commit: str | None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpToDate:
+    """Everything up to the tip is deployed or does not concern this environment."""
+
+    revision: str
+    at: Snapshot
+
+
+NextStep = Deploy | Stopped | UpToDate
+
+
+def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextStep:
+    """What to do now for one environment, from git, forge and hosts as they are now."""
+    known = remembering.record(parts, name).verified
+    tip = parts.source.branch_head(parts.branch)
+    verified = known or trust.revision
+    try:
+        steps = history.steps(parts, trust.repository, verified, tip)
+    except UntrustedHistory as error:
+        return Stopped("Held", str(error), tip)
+    before = planning.snapshot(parts.source.tree(verified))
+    stopped: Stopped | None = None
+    if known is None and before.state.environment(name) is not None:
+        stopped = _failed(parts, name, trust.revision)
+        if stopped is None:
+            return _genesis(parts, trust, name, before)
+    walk = _Walk(parts, trust, name, before, verified, _readable(parts, tip))
+    for step in steps:
+        match walk.step(step, stopped):
+            case Deploy() as deploy:
+                return deploy
+            case found:
+                stopped = found
+    if stopped is not None:
+        return stopped
+    if walk.verified != known:
+        remembering.verified(parts, name, walk.verified)
+    return UpToDate(walk.verified, walk.at)
+
+
+def _readable(parts: Parts, revision: str) -> Snapshot | None:
+    try:
+        return planning.snapshot(parts.source.tree(revision))
+    except InvalidInput:
+        return None
+
+
+def _failed(parts: Parts, name: EnvironmentName, revision: str) -> Stopped | None:
+    """A deployment of this revision that was authorised and did not get there; the same plan is not tried again."""
+    for deployment in parts.deployments.of_environment(name):
+        if deployment.revision != revision or deployment.kind is DeploymentKind.HEAL or not deployment.outcome.final:
+            continue
+        if deployment.outcome in (DeploymentState.SUCCEEDED, DeploymentState.CANCELLED):
+            continue
+        return Stopped("Parked", f"{deployment.id} {deployment.outcome.value}: {deployment.reason}", revision)
+    return None
+
+
+def _genesis(parts: Parts, trust: TrustRecord, name: EnvironmentName, at: Snapshot) -> Deploy | Stopped:
+    """The state at the revision that root persons pinned: it is deployed by their word, and by nobody else's."""
+    environment = at.state.environment(name)
+    held = execution.hold(parts, name, environment)
+    if held is not None:
+        return _held(held)
+    plans = planning.plan_environment(parts, None, at, name)
+    refusal = _unplannable(plans, trust.revision)
+    if refusal is not None or environment is None:
+        return refusal or Stopped("Held", f"there is no environment {name}", trust.revision)
+    roots = ", ".join(person for person, _, _ in trust.roots)
+    return Deploy(
+        revision=trust.revision,
+        before=None,
+        inputs=planning.inputs(parts, at, name),
+        plans=planning.planned(plans),
+        environment=environment,
+        authority=Authority("genesis", None, roots, (), roots, ""),
+        kind=DeploymentKind.CHANGE,
+    )
+
+
+class _Walk:
+    """One environment's way from its last verified revision to the tip."""
+
+    def __init__(
+        self, parts: Parts, trust: TrustRecord, name: EnvironmentName, at: Snapshot, verified: str, tip: Snapshot | None
+    ) -> None:
+        self.parts, self.trust, self.name, self.tip = parts, trust, name, tip
+        self.at, self.verified = at, verified
+
+    def step(self, step: history.Step, stopped: Stopped | None) -> Deploy | Stopped | None:
+        """One landing, or one run of commits that is none; what stops the walk after it, None when nothing does."""
+        parent = _readable(self.parts, step.first_parent) or self.at
+        try:
+            change = changes.between(self.parts, parent, self.parts.source.tree(step.revision))
+        except InvalidInput as error:
+            return stopped or Stopped("Held", f"{step.revision[:12]} cannot be read: {error}", step.revision)
+        touched = self.name in change.environments
+        if not touched and not change.rules.rules_touched:
+            if stopped is None:
+                self.pass_over(step, change.after)
+            return stopped
+        if isinstance(step, history.Unapproved):
+            reason = f"{step.reason.text} (gate {step.reason.rule})"
+            return stopped if _blocks(stopped) else Stopped("Held", reason, step.revision)
+        if _blocks(stopped):
+            if self.undone(change.after) and isinstance(self.accepted(step, change), Open):
+                self.pass_over(step, change.after)
+                return None
+            return stopped
+        if touched:
+            return self.land(step, change)
+        gate = self.accepted(step, change)
+        if isinstance(gate, Open):
+            if stopped is None:
+                self.pass_over(step, change.after)
+            return stopped
+        return _closed(gate, step.revision)
+
+    def pass_over(self, step: history.Step, after: Snapshot) -> None:
+        self.verified, self.at = step.revision, after
+
+    def undone(self, after: Snapshot) -> bool:
+        """Whether all that this environment is made of, and every rule, is as at the verified revision."""
+        files = self.parts.source.changed_paths(self.at.tree.oid, after.tree.oid)
+        rules = approvals.rule_changes(self.at.state, after.state, files)
+        return not rules.rules_touched and self.inputs(after) == self.inputs(self.at)
+
+    def inputs(self, at: Snapshot) -> str | None:
+        return planning.inputs(self.parts, at, self.name)
+
+    def accepted(self, step: history.Landed, change: changes.Change) -> Gate:
+        """The gate of a landing for what it changes beside this environment's plans: its rules."""
+        return self.decide(step, change, (), None)
+
+    def decide(
+        self,
+        step: history.Landed,
+        change: changes.Change,
+        plans: tuple[planning.TargetPlan, ...],
+        environment: EnvironmentSpec | None,
+    ) -> Gate:
+        reading = self.parts.forge.reading(step.pull_request)
+        held = execution.hold(self.parts, self.name, environment) if plans else None
+        place = evidence.Place(
+            environment=self.name,
+            targets=planning.targets_of(self.at, change.after, self.name) if plans else (),
+            holds=(held,) if held is not None else (),
+            tip=self.tip,
+        )
+        kind = changes.kind_of(self.parts, reading.pull_request, change)
+        found = evidence.after_merge(self.parts, self.trust, reading, change, step.landing, plans, place, kind)
+        gate = approvals.decide(found, self.parts.clock.now())
+        publishing.record_gate(self.parts, f"landing/{step.revision}/{self.name}", found, gate)
+        if plans and isinstance(gate, Stale | Waiting):
+            publishing.ask_again(self.parts, reading, plans, gate)
+        self.kind, self.reading = kind, reading
+        return gate
+
+    def land(self, step: history.Landed, change: changes.Change) -> Deploy | Stopped:
+        """A landing that touches this environment: plan it on the live hosts, judge it, and give the plans on."""
+        failed = _failed(self.parts, self.name, step.revision)
+        if failed is not None:
+            return failed
+        now = change.after.state.environment(self.name)
+        environment = now or self.at.state.environment(self.name) or change.before.state.environment(self.name)
+        if environment is None:
+            return Stopped("Held", f"there is no environment {self.name} at {step.revision[:12]}", step.revision)
+        held = execution.hold(self.parts, self.name, now)
+        if held is not None:
+            return _held(held)
+        plans = planning.plan_environment(self.parts, self.at, change.after, self.name)
+        refusal = _unplannable(plans, step.revision)
+        if refusal is not None:
+            return refusal
+        gate = self.decide(step, change, plans, now)
+        if not isinstance(gate, Open):
+            return _closed(gate, step.revision)
+        pull = self.reading.pull_request
+        return Deploy(
+            revision=step.revision,
+            before=self.verified,
+            inputs=self.inputs(change.after),
+            plans=planning.planned(plans),
+            environment=environment,
+            authority=Authority(
+                kind="approval",
+                pull_request=pull.number,
+                author=pull.author.login if pull.author else "",
+                approvals=gate.approvals,
+                merged_by=pull.merged_by.login if pull.merged_by else "",
+                attestation=gate.attestation,
+            ),
+            kind=self.kind.kind,
+            reverts=self.kind.reverts.id if self.kind.reverts else None,
+        )
+
+
+def _blocks(stopped: Stopped | None) -> bool:
+    """A failed deployment was authorised and does not stand in the way of the next landing; all else does."""
+    return stopped is not None and stopped.hold != "Parked"
+
+
+def _held(reason: str) -> Stopped:
+    hold = "Suspended" if reason.startswith("suspended") else "Frozen"
+    return Stopped(hold, reason, None, again=True)
+
+
+def _unplannable(plans: tuple[planning.TargetPlan, ...], commit: str) -> Stopped | None:
+    """Why these plans cannot be carried out now: a host that does not answer, an obstacle."""
+    for away in planning.unplanned(plans):
+        down = away.error.code == "HOST_UNREACHABLE"
+        return Stopped("Unreachable" if down else "Held", f"{away.target}: {away.error}", commit, again=True)
+    for plan in planning.planned(plans):
+        for obstacle in plan.plan.obstacles:
+            return Stopped("Held", f"{plan.target}: {obstacle.text}", commit, again=True)
+    return None
+
+
+def _closed(gate: Gate, commit: str) -> Stopped:
+    """How a gate that is not open shows on the environment."""
+    match gate:
+        case Refused(reasons=reasons):
+            return Stopped("Held", "; ".join(f"{r.text} (gate {r.rule})" for r in reasons), commit, again=True)
+        case Stale(reasons=reasons):
+            text = "; ".join(f"{r.text} (gate {r.rule})" for r in reasons)
+            return Stopped("AwaitingConsent", text, commit, again=True)
+        case Waiting(missing=missing):
+            return Stopped("AwaitingConsent", "; ".join(missing), commit, again=True)
+        case Open():
+            raise AssertionError("an open gate does not stop anything")

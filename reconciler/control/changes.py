@@ -1,0 +1,90 @@
+"""What a pull request changes, before or after its landing: two trees, and the environments between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler import approvals
+from reconciler.approvals import RuleChanges
+from reconciler.control import planning
+from reconciler.control.parts import Parts
+from reconciler.control.planning import Snapshot
+from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
+from reconciler.model.errors import InvalidInput
+from reconciler.model.pull_request import PullRequest
+from reconciler.model.revision import Tree
+from reconciler.model.target import EnvironmentName, Target
+from reconciler.ports import TrustRecord
+
+ROLLBACK_BRANCH = "reconciler/rollback-"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`environments` are those whose inputs differ; `rules` what happens to policy, principals and hosts."""
+
+    before: Snapshot
+    after: Snapshot
+    files: tuple[str, ...]
+    environments: tuple[EnvironmentName, ...]
+    rules: RuleChanges
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every target that the change is about, by git alone (gate 30)."""
+        return tuple(
+            target for name in self.environments for target in planning.targets_of(self.before, self.after, name)
+        )
+
+
+def between(parts: Parts, before: Snapshot, tree: Tree) -> Change:
+    """The change from one tree to another. InvalidInput with every problem of the new one."""
+    after = planning.snapshot(tree)
+    if after.state.deploy_branch != parts.branch:
+        raise InvalidInput(
+            f"reconciler.yaml names the deploy branch {after.state.deploy_branch}, this control plane watches "
+            f"{parts.branch}; the server's git.branch has to change with it"
+        )
+    files = parts.source.changed_paths(before.tree.oid, tree.oid)
+    rules = approvals.rule_changes(before.state, after.state, files)
+    return Change(before, after, files, planning.affected(parts, before, after), rules)
+
+
+def rules_at(parts: Parts, trust: TrustRecord, sha: str) -> Snapshot:
+    """The tree whose rules judge: that of `sha`, or of the newest verified revision where `sha` cannot be read."""
+    try:
+        return planning.snapshot(parts.source.tree(sha))
+    except InvalidInput:
+        verified = [r.verified for r in parts.states.environments() if r.verified is not None]
+        newest = trust.revision
+        for revision in verified:
+            if parts.source.is_ancestor(newest, revision):
+                newest = revision
+        return planning.snapshot(parts.source.tree(newest))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A change, or a rollback where trees prove it; then `reverts` is what it undoes, per environment."""
+
+    kind: DeploymentKind
+    reverts: Deployment | None = None
+
+
+def kind_of(parts: Parts, pull: PullRequest, change: Change) -> Kind:
+    """A branch name only claims a rollback; it is one when the inputs equal those of a state that was deployed.
+
+    The branch `reconciler/rollback-<id>` names the deployment that is undone; the environment must become what it was
+    before that one, or what any deployment before it made of it.
+    """
+    claimed = parts.deployments.get(pull.head_ref.removeprefix(ROLLBACK_BRANCH))
+    if not pull.head_ref.startswith(ROLLBACK_BRANCH) or claimed is None or len(change.environments) != 1:
+        return Kind(DeploymentKind.CHANGE)
+    name = EnvironmentName(claimed.project, claimed.environment)
+    if change.environments != (name,):
+        return Kind(DeploymentKind.CHANGE)
+    now = planning.inputs(parts, change.after, name)
+    history = parts.deployments.of_environment(name)
+    earlier = history[history.index(claimed) + 1 :] if claimed in history else ()
+    states = {parts.deployments.context(d.id).get("inputs") for d in earlier if d.outcome is DeploymentState.SUCCEEDED}
+    return Kind(DeploymentKind.ROLLBACK, claimed) if now in states else Kind(DeploymentKind.CHANGE)

@@ -1,0 +1,192 @@
+"""What differs on the hosts although nobody proposed it, and whether it is healed; called by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from reconciler import diff, policy
+from reconciler.control import execution, planning, remembering
+from reconciler.control.advancing import UpToDate
+from reconciler.control.execution import Deploy
+from reconciler.control.parts import Parts
+from reconciler.control.planning import Planned
+from reconciler.model.change import Change, ChangeKind
+from reconciler.model.deployment import Authority, Deployment, DeploymentKind, DeploymentState
+from reconciler.model.desired import DriftMode, EnvironmentSpec
+from reconciler.model.health import Health, Sync, worst
+from reconciler.model.plan import CreateService, PullImage, RecreateService, ScaleService, ShipFiles, StartService
+from reconciler.model.policy import Action
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import EnvironmentRecord
+
+HEALABLE = (ShipFiles, PullImage, CreateService, RecreateService, StartService, ScaleService)
+BACKOFF = (timedelta(seconds=10), timedelta(seconds=30), timedelta(minutes=5))
+FLAPPING = timedelta(hours=1)
+UNREACHABLE_AGAIN = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The environment as it was found; `again` is when it has to be looked at again without being asked."""
+
+    record: EnvironmentRecord
+    again: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """Bring it back to its last approved state."""
+
+    deploy: Deploy
+
+
+def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
+    """Compare the live hosts with the last verified revision; report, and heal where the environment says so."""
+    now = remembering.record(parts, name)
+    environment = place.at.state.environment(name)
+    if environment is None or now.deployment is None:
+        return Seen(remembering.write(parts, replace(now, hold=None, hold_reason="", hold_commit=None)))
+    plans = planning.plan_environment(parts, place.at, place.at, name)
+    for away in planning.unplanned(plans):
+        reason = f"{away.target}: {away.error}"
+        unknown = replace(now, sync=Sync.UNKNOWN.value, health=Health.UNKNOWN.value, hold=None, hold_reason=reason)
+        return Seen(remembering.write(parts, unknown), UNREACHABLE_AGAIN)
+    seen = planning.planned(plans)
+    health = worst(s.health for plan in seen for s in diff.health(plan.prepared.desired, plan.observed))
+    drifted = [plan for plan in seen if plan.plan.changes]
+    known = now.detail.get("drift")
+    if not drifted or environment.drift is DriftMode.OFF:
+        if known:
+            parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, parts.clock.now())
+            parts.progress("drift.ended", {"environment": str(name)})
+        synced = replace(
+            now, sync=Sync.SYNCED.value, health=health.value, hold=None, hold_reason="", hold_commit=None,
+            detail={**now.detail, "drift": None},
+        )  # fmt: skip
+        return Seen(remembering.write(parts, synced))
+    drift = _remember(parts, name, known, drifted)
+    reported = replace(now, sync=Sync.OUT_OF_SYNC.value, health=health.value, detail={**now.detail, "drift": drift})
+    refusal = _not_healed(parts, name, environment, place, drifted)
+    if refusal is not None:
+        held = "Parked" if refusal.startswith("flapping") else None
+        return Seen(remembering.write(parts, replace(reported, hold=held, hold_reason=refusal)))
+    due = _due(parts, name, datetime.fromisoformat(drift["since"]))
+    wait = due - parts.clock.now()
+    text = f"drift is healed at {due.isoformat(timespec='seconds')}"
+    record = remembering.write(parts, replace(reported, hold=None, hold_reason=text))
+    if wait > timedelta(0):
+        return Seen(record, wait)
+    last = parts.deployments.get(now.deployment)
+    return Heal(
+        Deploy(
+            revision=place.revision,
+            before=place.revision,
+            inputs=planning.inputs(parts, place.at, name),
+            plans=tuple(drifted),
+            environment=environment,
+            authority=_inherited(last),
+            kind=DeploymentKind.HEAL,
+        )
+    )
+
+
+def _remember(
+    parts: Parts, name: EnvironmentName, known: Mapping[str, Any] | None, drifted: list[Planned]
+) -> dict[str, Any]:
+    """The drift's record: what and since when; a new kind of drift is a new ledger entry."""
+    digests = {str(plan.target): plan.plan.digest for plan in drifted}
+    if known is not None and known["plans"] == digests:
+        return dict(known)
+    drift = {
+        "since": parts.clock.now().isoformat(),
+        "plans": digests,
+        "changes": [described(plan, change) for plan in drifted for change in plan.plan.changes],
+    }
+    parts.ledger.append("drift", str(name), drift, parts.clock.now())
+    parts.progress("drift.found", {"environment": str(name), "changes": len(drift["changes"])})
+    return drift
+
+
+def described(plan: Planned, change: Change) -> dict[str, Any]:
+    """One change as people and scripts see it; values are masked where they are not known to be harmless."""
+    return {
+        "target": str(plan.target),
+        "subject": str(change.subject),
+        "field": change.field,
+        "kind": change.kind.value,
+        "before": change.before.text,
+        "after": change.after.text,
+        "why": change.why,
+        "cause": str(change.cause) if change.cause else None,
+        "found_by": change.found_by,
+        "destroys": change.destroys,
+    }
+
+
+def _not_healed(
+    parts: Parts, name: EnvironmentName, environment: EnvironmentSpec, place: UpToDate, drifted: list[Planned]
+) -> str | None:
+    """Why this drift is only reported, None when it may be healed."""
+    if environment.drift is not DriftMode.HEAL:
+        return "drift is reported, not healed (drift: report)"
+    held = execution.hold(parts, name, environment)
+    if held is not None:
+        return held
+    for plan in drifted:
+        for obstacle in plan.plan.obstacles:
+            return f"{plan.target}: {obstacle.text}"
+        for operation in plan.plan.operations:
+            if not isinstance(operation, HEALABLE):
+                return f"{plan.target}: {type(operation).__name__} is not done without a person ({operation.why})"
+        stopped = [c for c in plan.plan.changes if c.kind is ChangeKind.STATE]
+        if stopped and not environment.heal_stopped:
+            return f"{plan.target}: {stopped[0].subject} was stopped by hand (heal_stopped: false)"
+    denied = _denied(parts, environment, place, drifted)
+    if denied is not None:
+        return denied
+    heals = _heals(parts, name)
+    if len(heals) >= len(BACKOFF):
+        return f"flapping: healed {len(heals)} times within an hour; a person looks at it"
+    return None
+
+
+def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted: list[Planned]) -> str | None:
+    """A verified state stays approved, but today's denies hold for it too."""
+    request = policy.PolicyRequest(
+        actions=(Action.DEPLOY,),
+        targets=tuple(
+            policy.TargetFacts(
+                plan.target, environment.tier, planning.render(parts, place.at, environment).model, False
+            )
+            for plan in drifted
+        ),
+        authors=(),
+        changed_files=(),
+    )
+    verdict = policy.evaluate(request, place.at.state.policy, place.at.state.principals)
+    return f"policy denies it: {verdict.denied[0].text}" if verdict.denied else None
+
+
+def _heals(parts: Parts, name: EnvironmentName) -> tuple[Deployment, ...]:
+    """Heals of the last hour, newest first."""
+    since = parts.clock.now() - FLAPPING
+    return tuple(
+        d for d in parts.deployments.of_environment(name) if d.kind is DeploymentKind.HEAL and d.started_at > since
+    )
+
+
+def _due(parts: Parts, name: EnvironmentName, since: datetime) -> datetime:
+    """When the next heal may begin: a longer wait after each one within the hour."""
+    heals = _heals(parts, name)
+    begin = max(since, heals[0].finished_at or since) if heals else since
+    return begin + BACKOFF[min(len(heals), len(BACKOFF) - 1)]
+
+
+def _inherited(last: Deployment | None) -> Authority:
+    """A heal acts by the consent to the state that it restores."""
+    if last is None or last.outcome is not DeploymentState.SUCCEEDED:
+        return Authority("heal", None, "", (), "", "")
+    return replace(last.authority, kind="heal")

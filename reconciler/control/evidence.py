@@ -1,0 +1,217 @@
+"""Gathering what one decision looks at: verdicts under each version of the rules, posted plans, the landing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler import approvals, policy
+from reconciler.approvals.consent import contributors_of
+from reconciler.control import planning
+from reconciler.control.changes import Change, Kind
+from reconciler.control.parts import Parts
+from reconciler.control.planning import Planned, Snapshot, TargetPlan
+from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarget, PostedPlan, RuleSet
+from reconciler.model.canonical import digest_bytes
+from reconciler.model.deployment import DeploymentKind
+from reconciler.model.policy import Action
+from reconciler.model.pull_request import PullRequestReading
+from reconciler.model.target import EnvironmentName, Target
+from reconciler.ports import TrustRecord
+
+
+def judge(
+    parts: Parts,
+    change: Change,
+    plans: Sequence[TargetPlan],
+    targets: Sequence[Target],
+    kind: Kind,
+    reading: PullRequestReading,
+    landing: Landing | None,
+    origins: Mapping[str, Snapshot],
+) -> tuple[RuleSet, ...]:
+    """The verdict on `targets` under each version of the rules; `origins` names them, as the comment shall."""
+    contributors = contributors_of(reading, landing)
+    authors: tuple[int | None, ...] = (*(account for account, _ in contributors.accounts),) + (
+        (None,) if contributors.unknown else ()
+    )
+    deploying = Action.ROLLBACK if kind.kind is DeploymentKind.ROLLBACK else Action.DEPLOY
+    actions = ((deploying,) if targets else ()) + change.rules.actions
+    by_target = {plan.target: plan for plan in plans}
+    request = policy.PolicyRequest(
+        actions=actions,
+        targets=tuple(_facts(parts, change, target, by_target.get(target)) for target in targets),
+        authors=authors,
+        changed_files=change.files,
+        findings=change.rules.findings,
+    )
+    return tuple(
+        RuleSet(
+            origin=origin,
+            principals=rules.state.principals,
+            verdict=policy.evaluate(request, rules.state.policy, rules.state.principals),
+            environments=tuple(_gate_rules(rules, change.after, target) for target in targets),
+        )
+        for origin, rules in origins.items()
+    )
+
+
+def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None) -> policy.TargetFacts:
+    environment = change.after.state.environment(target.environment_name)
+    model: Mapping[str, object] = {}
+    if environment is not None and target in environment.targets:
+        model = planning.render(parts, change.after, environment).model
+    return policy.TargetFacts(
+        target=target,
+        tier=_gate_rules(change.before, change.after, target).tier,
+        model=model,
+        destroys_data=any(c.subject.kind == "volume" for c in plan.plan.destroys)
+        if isinstance(plan, Planned)
+        else None,
+    )
+
+
+def _gate_rules(before: Snapshot, after: Snapshot, target: Target) -> GateRules:
+    name = target.environment_name
+    return approvals.stricter(
+        before.state.environment(name),
+        after.state.environment(name),
+        before.state.host(target.host),
+        after.state.host(target.host),
+        target,
+    )
+
+
+def before_merge(
+    parts: Parts,
+    trust: TrustRecord,
+    reading: PullRequestReading,
+    change: Change,
+    plans: Sequence[TargetPlan],
+    judged: tuple[RuleSet, ...],
+) -> Evidence:
+    """All that the decision on an open pull request looks at."""
+    return Evidence(
+        repository=trust.repository,
+        deploy_branch=parts.branch,
+        reading=reading,
+        plans=_planned(plans),
+        expected=change.targets,
+        posted=posted(parts, reading),
+        rule_sets=judged,
+        landing=None,
+        policy_readable=True,
+        rules_touched=change.rules.rules_touched,
+        others_touched=change.rules.others_touched,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a decision after the merge is made: one environment (or none, for a landing that only changes rules)."""
+
+    environment: EnvironmentName | None
+    targets: tuple[Target, ...]
+    holds: tuple[str, ...]
+    tip: Snapshot | None
+
+
+def after_merge(
+    parts: Parts,
+    trust: TrustRecord,
+    reading: PullRequestReading,
+    change: Change,
+    landing: Landing,
+    plans: Sequence[TargetPlan],
+    place: Place,
+    kind: Kind,
+) -> Evidence:
+    """All that the decision on a landing looks at: the rules before it and at the tip must both pass."""
+    origins = {"before the landing": change.before}
+    if place.tip is not None:
+        origins["the tip"] = place.tip
+    judged = judge(parts, change, plans, place.targets, kind, reading, landing, origins)
+    return Evidence(
+        repository=trust.repository,
+        deploy_branch=parts.branch,
+        reading=reading,
+        plans=_planned(plans),
+        expected=place.targets,
+        posted=posted(parts, reading),
+        rule_sets=judged,
+        landing=landing,
+        policy_readable=place.tip is not None,
+        rules_touched=change.rules.rules_touched,
+        others_touched=change.rules.others_touched,
+        holds=place.holds,
+    )
+
+
+def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
+    """The plans that the ledger holds for a pull request, oldest first, and whether their comment was tampered with.
+
+    Our comment is compared with what we wrote last, text and time; a difference is noted in the ledger, because the
+    plan will be shown afresh and the tampering must not be forgotten.
+    """
+    key = subject(reading.pull_request.number)
+    plans = parts.ledger.find("plan-posted", key)
+    written = parts.ledger.latest("gate", key)
+    if plans and written is not None:
+        said = json.loads(written.body)["data"]
+        tampered = _tampered(parts, reading.pull_request.number, said)
+        noted = parts.ledger.latest("plan-edited", key)
+        if tampered is not None and (noted is None or noted.sequence < written.sequence):
+            parts.ledger.append("plan-edited", key, {"comment": said["comment"], "how": tampered}, parts.clock.now())
+    edits = [entry.sequence for entry in parts.ledger.find("plan-edited", key)]
+    following = [*(entry.sequence for entry in plans[1:]), None]
+    return tuple(
+        _posted(
+            json.loads(entry.body)["data"],
+            any(entry.sequence < edit and (after is None or edit < after) for edit in edits),
+        )
+        for entry, after in zip(plans, following, strict=True)
+    )
+
+
+def _tampered(parts: Parts, number: int, said: Mapping[str, Any]) -> str | None:
+    """How our comment differs from what we wrote last, None when it does not."""
+    for comment in parts.forge.comments(number):
+        if comment.id == said["comment"]:
+            if body_digest(comment.body) != said["body"]:
+                return "the text is not ours"
+            if comment.updated_at.isoformat() != said["comment_updated_at"]:
+                return "it was edited after we wrote it"
+            return None
+    return "it was deleted"
+
+
+def body_digest(body: str) -> str:
+    """A comment's text as we compare it: forges may change line ends and drop what is blank at the end."""
+    return digest_bytes(body.replace("\r\n", "\n").rstrip().encode())
+
+
+def subject(number: int) -> str:
+    """What ledger entries about a pull request are filed under."""
+    return f"pull-request/{number}"
+
+
+def _posted(data: Mapping[str, Any], edited: bool) -> PostedPlan:
+    return PostedPlan(
+        head_sha=data["head_sha"],
+        base_ref=data["base_ref"],
+        digests=tuple(sorted((Target.parse(target), digest) for target, digest in data["digests"].items())),
+        comment=data["comment"],
+        updated_at=datetime.fromisoformat(data["updated_at"]),
+        edited_by_others=edited,
+    )
+
+
+def _planned(plans: Sequence[TargetPlan]) -> tuple[PlannedTarget, ...]:
+    return tuple(
+        PlannedTarget(plan.target, plan.plan.digest, tuple(obstacle.text for obstacle in plan.plan.obstacles))
+        for plan in plans
+        if isinstance(plan, Planned)
+    )

@@ -1,0 +1,148 @@
+"""From a decision to a finished deployment: queue it with its plans, run it, or go on with one that was cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler import apply
+from reconciler.apply.plan_record import decode_plan, encode_plan
+from reconciler.control import planning, remembering, windows
+from reconciler.control.leasing import Held, lease
+from reconciler.control.parts import Parts
+from reconciler.control.planning import Planned, Unplanned
+from reconciler.model.canonical import digest
+from reconciler.model.deployment import Authority, Deployment, DeploymentKind, DeploymentState
+from reconciler.model.desired import EnvironmentSpec
+from reconciler.model.errors import NotFound
+from reconciler.model.target import EnvironmentName, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """What has been authorised: these plans for this environment at this revision.
+
+    `before` is the revision that was deployed last (None at first), `inputs` the digest of all that the environment is
+    made of.
+    """
+
+    revision: str
+    before: str | None
+    inputs: str | None
+    plans: tuple[Planned, ...]
+    environment: EnvironmentSpec
+    authority: Authority
+    kind: DeploymentKind
+    reverts: str | None = None
+
+
+def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
+    """Store the deployment, its approved plans and its intent in the ledger; the id. Twice is as good as once."""
+    plans = {str(plan.target): plan.plan.digest for plan in deploy.plans}
+    whole = next(iter(plans.values())) if len(plans) == 1 else digest(plans)
+    attempt = sum(
+        1
+        for earlier in parts.deployments.of_environment(name)
+        if earlier.outcome.final and (earlier.revision, earlier.plan_digest) == (deploy.revision, whole)
+    )
+    identity = {"environment": str(name), "revision": deploy.revision, "plan": whole, "kind": deploy.kind.value}
+    deployment = Deployment(
+        id=f"d-{digest({**identity, 'attempt': attempt})[:16]}",
+        kind=deploy.kind,
+        project=name.project,
+        environment=name.environment,
+        hosts=tuple(sorted(plan.target.host for plan in deploy.plans)),
+        revision=deploy.revision,
+        plan_digest=whole,
+        authority=deploy.authority,
+        started_at=parts.clock.now(),
+        finished_at=None,
+        outcome=DeploymentState.QUEUED,
+        reason="",
+        targets=(),
+        reverts=deploy.reverts,
+    )
+    context = {
+        "before": deploy.before,
+        "inputs": deploy.inputs,
+        "plans": {str(plan.target): encode_plan(plan.plan) for plan in deploy.plans},
+        "waves": [list(wave) for wave in _waves(deploy)],
+        "max_failed_hosts": deploy.environment.rollout.max_failed_hosts,
+    }
+    if parts.deployments.begin(deployment, context):
+        parts.ledger.append(
+            "deployment-started", deployment.id, remembering.summary(deployment) | {"plans": plans}, parts.clock.now()
+        )
+        parts.progress("deployment.queued", {"deployment": deployment.id, "environment": str(name), **plans})
+    return deployment.id
+
+
+def _waves(deploy: Deploy) -> tuple[tuple[str, ...], ...]:
+    """Host names in waves; hosts that the environment leaves come last."""
+    hosts = tuple(sorted(plan.target.host for plan in deploy.plans))
+    declared = tuple(tuple(h for h in wave if h in hosts) for wave in deploy.environment.rollout.waves)
+    left = tuple(host for host in hosts if not any(host in wave for wave in declared))
+    return tuple(wave for wave in (*declared, left) if wave)
+
+
+def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
+    """Execute to the end under the environment's lease; the finished record, not yet stored as final, and its context.
+
+    Retryable when another process works on the environment or a host does not answer: nothing is lost, call again.
+    """
+    record = parts.deployments.get(deployment)
+    if record is None:
+        raise NotFound(f"there is no deployment {deployment}")
+    context = parts.deployments.context(deployment)
+    if record.outcome.final:
+        return record, context
+    name = remembering.environment_of(record)
+    with lease(parts.leases, parts.clock, f"environment {name}", parts.owner) as held:
+        after = planning.snapshot(parts.source.tree(record.revision))
+        before = planning.snapshot(parts.source.tree(context["before"])) if context["before"] else None
+        waves = tuple(
+            tuple(
+                _prepare(parts, before, after, Target(name.project, name.environment, host), context["plans"])
+                for host in wave
+            )
+            for wave in context["waves"]
+        )
+        tools = apply.Execution(
+            deployments=parts.deployments,
+            clock=parts.clock,
+            fingerprinter=parts.fingerprinter,
+            progress=parts.progress,
+            owner=parts.owner,
+            still_allowed=lambda: still_allowed(parts, name, after.state.environment(name), held),
+        )
+        return apply.execute(tools, record, waves, context["max_failed_hosts"]), context
+
+
+def _prepare(
+    parts: Parts,
+    before: planning.Snapshot | None,
+    after: planning.Snapshot,
+    target: Target,
+    plans: Mapping[str, Any],
+) -> apply.PreparedTarget:
+    match planning.plan_target(parts, before, after, target):
+        case Unplanned(error=error):
+            raise error
+        case Planned(prepared=prepared):
+            return replace(prepared, plan=decode_plan(plans[str(target)]))
+
+
+def still_allowed(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | None, held: Held) -> str | None:
+    """Asked before each wave: why it must stop here, None when it may go on."""
+    if held.lost is not None:
+        return held.lost
+    return hold(parts, name, environment)
+
+
+def hold(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | None) -> str | None:
+    """What stops every path alike (gate 58): a suspension, or a window that denies now."""
+    suspended = remembering.record(parts, name).detail.get("suspended")
+    if suspended:
+        return f"suspended: {suspended}"
+    return windows.closed(environment.windows, parts.clock.now()) if environment is not None else None

@@ -1,0 +1,100 @@
+"""What happened on the deploy branch since an environment's last verified revision; called by the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler import approvals
+from reconciler.control.parts import Parts
+from reconciler.model.approval import Landing, Reason
+from reconciler.model.errors import NotFound, UntrustedHistory
+from reconciler.model.pull_request import PullRequest
+from reconciler.model.revision import CleanMerge
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A pull request's landing, proven to be the merge of its head; only its end is deployable."""
+
+    pull_request: int
+    landing: Landing
+
+    @property
+    def revision(self) -> str:
+        return self.landing.commits[-1]
+
+    @property
+    def first_parent(self) -> str:
+        return self.landing.first_parent
+
+
+@dataclass(frozen=True, slots=True)
+class Unapproved:
+    """Commits that belong to no landing of a merged pull request."""
+
+    commits: tuple[str, ...]
+    first_parent: str
+    reason: Reason
+
+    @property
+    def revision(self) -> str:
+        return self.commits[-1]
+
+
+Step = Landed | Unapproved
+
+
+def steps(parts: Parts, repository: int, verified: str, tip: str) -> tuple[Step, ...]:
+    """Landings and unapproved commits after `verified`, oldest first.
+
+    UntrustedHistory (gate 39) when the tip does not come after it.
+    """
+    if not _is_ancestor(parts, verified, tip):
+        raise UntrustedHistory(
+            approvals.rewound(verified, tip).text,
+            hint="put the branch back, or undo by a revert pull request",
+        )
+    commits = parts.source.first_parents(verified, tip)
+    if not commits:
+        return ()
+    branch = approvals.DeployBranch(repository, parts.branch)
+    associations = {commit.sha: parts.forge.pull_requests_of(commit.sha) for commit in commits}
+    pulls = {pull.number: pull for found in associations.values() for pull in found if pull.merged}
+    sizes = {number: _size(parts, pull) for number, pull in pulls.items()}
+    pairs = approvals.candidates(branch, commits, associations, sizes)
+    expected = {(first_parent, head): _merged_tree(parts, first_parent, head) for first_parent, head in pairs}
+    found = approvals.classify(branch, verified, commits, associations, sizes, expected)
+    before, result = verified, list[Step]()
+    for part in found:
+        match part:
+            case approvals.PullRequestLanding(pull_request=number, landing=landing):
+                result.append(Landed(number, landing))
+                before = landing.commits[-1]
+            case approvals.UnapprovedCommits(commits=shas, reason=reason):
+                result.append(Unapproved(shas, before, reason))
+                before = shas[-1]
+    return tuple(result)
+
+
+def _is_ancestor(parts: Parts, older: str, newer: str) -> bool:
+    try:
+        return parts.source.is_ancestor(older, newer)
+    except NotFound:
+        return False
+
+
+def _size(parts: Parts, pull: PullRequest) -> int:
+    """How many commits a rebase of the pull request lands: those of its own that are no merges."""
+    try:
+        between = parts.source.commits_between(pull.base_sha, pull.head_sha)
+    except NotFound:
+        return 0
+    return sum(1 for commit in between if len(commit.parents) == 1)
+
+
+def _merged_tree(parts: Parts, first_parent: str, head: str) -> str | None:
+    try:
+        preview = parts.source.merge_preview(first_parent, head)
+    except NotFound:
+        return None
+    return preview.tree if isinstance(preview, CleanMerge) else None

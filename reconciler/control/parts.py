@@ -1,0 +1,43 @@
+"""The parts that the straight line is made of, joined by bootstrap and handed on as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.fingerprint import Fingerprinter
+from reconciler.ports import (
+    Clock,
+    Deployments,
+    Engine,
+    Forge,
+    Hosts,
+    Leases,
+    Ledger,
+    Progress,
+    Renderer,
+    Source,
+    States,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Every port, and the few values that belong to this installation.
+
+    `branch` is the deploy branch, `owner` this process's name in leases and locks.
+    """
+
+    source: Source
+    forge: Forge
+    renderer: Renderer
+    hosts: Hosts
+    ledger: Ledger
+    deployments: Deployments
+    states: States
+    leases: Leases
+    engine: Engine
+    clock: Clock
+    fingerprinter: Fingerprinter
+    progress: Progress
+    branch: str
+    owner: str

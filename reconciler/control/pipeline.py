@@ -1,0 +1,114 @@
+"""The straight line: what happens to a pull request, and what happens to an environment. Read this first.
+
+    review(pull request)     forge and git are read, plans are made on live hosts, policy and gate judge, all is posted
+    reconcile(environment)   every landing since the last verified revision, in order: judged again, applied, verified
+    execute(deployment)      exactly the approved plans, journaled; a run that was cut off goes on here
+
+Every line can be run twice, and the second time does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reconciler import approvals
+from reconciler.control import advancing, changes, drifting, evidence, execution, planning, publishing, remembering
+from reconciler.control.parts import Parts
+from reconciler.control.requests import Again, Done, Parked, Result
+from reconciler.model.approval import Gate
+from reconciler.model.deployment import Deployment, DeploymentState
+from reconciler.model.errors import InvalidInput
+from reconciler.model.revision import CleanMerge, MergeConflict
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import EnvironmentRecord
+
+WAITING_AGAIN = timedelta(seconds=5)
+
+
+def review(parts: Parts, number: int) -> Gate | None:
+    """Plan one open pull request, judge it, post statuses and the comment. None when there is nothing to judge."""
+    trust = remembering.trusted(parts)
+    reading = parts.forge.reading(number)
+    pull = reading.pull_request
+    if pull.state != "open" or pull.base_ref != parts.branch:
+        return None
+    base = parts.source.branch_head(parts.branch)
+    match parts.source.merge_preview(base, pull.head_sha):
+        case MergeConflict(paths=paths):
+            publishing.unplannable(parts, reading, f"does not merge with {parts.branch}: {', '.join(paths)}")
+            return None
+        case CleanMerge(tree=merged):
+            pass
+    try:
+        change = changes.between(parts, changes.rules_at(parts, trust, base), parts.source.tree_at(merged))
+        plans = planning.plan_change(parts, change.before, change.after, change.environments)
+    except InvalidInput as error:
+        publishing.unplannable(parts, reading, str(error))
+        return None
+    kind = changes.kind_of(parts, pull, change)
+    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, {"the base": change.before})
+    found = evidence.before_merge(parts, trust, reading, change, plans, judged)
+    gate = approvals.decide(found, parts.clock.now())
+    publishing.post(parts, reading, plans, judged, gate)
+    return gate
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Where the environment is now, the deployments made on the way, and what the loop does next."""
+
+    record: EnvironmentRecord
+    deployments: tuple[Deployment, ...]
+    result: Result
+
+
+def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
+    """Bring one environment to its last approved state, landing by landing; then look for drift."""
+    trust = remembering.trusted(parts)
+    made: list[Deployment] = []
+    for cut_off in parts.deployments.unfinished():
+        if remembering.environment_of(cut_off) == name:
+            made.append(parts.engine.execute(cut_off.id))
+    while True:
+        match advancing.next_step(parts, trust, name):
+            case advancing.Deploy() as deploy:
+                made.append(parts.engine.execute(execution.queue(parts, name, deploy)))
+                if made[-1].outcome is not DeploymentState.SUCCEEDED:
+                    record = remembering.record(parts, name)
+                    return Reconciled(record, tuple(made), Parked(record.hold_reason))
+            case advancing.Stopped() as stopped:
+                record = remembering.stopped(parts, name, stopped.hold, stopped.reason, stopped.commit)
+                publishing.stopped(parts, name, stopped.reason, stopped.commit)
+                return Reconciled(record, tuple(made), _after(stopped))
+            case advancing.UpToDate() as place:
+                match drifting.look(parts, name, place):
+                    case drifting.Heal() as heal:
+                        made.append(parts.engine.execute(execution.queue(parts, name, heal.deploy)))
+                        return Reconciled(remembering.record(parts, name), tuple(made), Done())
+                    case drifting.Seen(record=record, again=again):
+                        after = Again(again, "drift or an unreachable host") if again is not None else Done()
+                        publishing.deployed(parts, place.revision)
+                        return Reconciled(record, tuple(made), after)
+
+
+def _after(stopped: advancing.Stopped) -> Result:
+    return Again(WAITING_AGAIN, stopped.reason) if stopped.again else Parked(stopped.reason)
+
+
+def execute(parts: Parts, deployment: str) -> Deployment:
+    """Run a queued or cut-off deployment to its end, record it, say so on the forge. The engine calls this."""
+    finished, context = execution.run(parts, deployment)
+    remembering.concluded(parts, finished, context)
+    publishing.deployed(parts, finished.revision)
+    return finished
+
+
+def resume(parts: Parts, deployment: str) -> Deployment:
+    """Go on with a deployment that a restart found unfinished."""
+    return parts.engine.execute(deployment)
+
+
+def environments(parts: Parts) -> tuple[EnvironmentName, ...]:
+    """Every environment that git has at the tip, or that we have deployed."""
+    return remembering.environments(parts)

@@ -1,0 +1,235 @@
+"""What we say on the forge: statuses, the one comment, and what the ledger keeps of having said it.
+
+Everything here is output and never evidence. What has been said already, by the ledger's word, is not said again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.control import evidence
+from reconciler.control.parts import Parts
+from reconciler.control.planning import TargetPlan, planned, unplanned
+from reconciler.model.approval import Evidence, Gate, Open, RuleSet
+from reconciler.model.deployment import Deployment, DeploymentState
+from reconciler.model.errors import Retryable
+from reconciler.model.pull_request import Comment, PullRequestReading
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import StatusReport
+from reconciler.reports import comment as comments
+from reconciler.reports import gate as gates
+from reconciler.reports import statuses
+
+
+def post(
+    parts: Parts,
+    reading: PullRequestReading,
+    plans: Sequence[TargetPlan],
+    judged: Sequence[RuleSet],
+    gate: Gate,
+) -> None:
+    """Statuses on the head, the comment, the ledger: the plan that was shown, and the decision."""
+    head = reading.pull_request.head_sha
+    section = comments.plan_section(
+        head,
+        [plan.plan for plan in planned(plans)],
+        [f"{away.target} is not planned: {away.error}" for away in unplanned(plans)],
+    )
+    rules = judged[0]
+    body = comments.comment_markdown(section, rules.verdict, gate, gates.remarks(rules))
+    texts = statuses.statuses(
+        [plan.plan for plan in planned(plans)],
+        rules.verdict,
+        gate,
+        fits=section.fits,
+        unobserved=[away.target for away in unplanned(plans)],
+    )
+    digests = {str(plan.target): plan.plan.digest for plan in planned(plans)}
+    _say(parts, reading, body, texts, decision(gate), digests if section.fits else None)
+
+
+def unplannable(parts: Parts, reading: PullRequestReading, text: str) -> None:
+    """A pull request for which there is no plan at all: invalid files, a conflict."""
+    section = comments.plan_section(
+        reading.pull_request.head_sha, (), ["no plan: " + line for line in text.split("\n")]
+    )
+    texts = (
+        statuses.status(statuses.PLAN, statuses.FAILURE, text.split("\n")[0]),
+        statuses.status(statuses.POLICY, statuses.PENDING, "there is no plan to judge"),
+        statuses.status(statuses.APPROVAL, statuses.PENDING, "there is no plan to approve"),
+    )
+    _say(parts, reading, section.text, texts, {"outcome": "unplannable", "text": text}, None)
+
+
+def ask_again(parts: Parts, reading: PullRequestReading, plans: Sequence[TargetPlan], gate: Gate) -> None:
+    """After the merge the plan is another one: show it, so that a fresh review can consent to it."""
+    number, head = reading.pull_request.number, reading.pull_request.head_sha
+    posted = [p for p in evidence.posted(parts, reading) if p.head_sha == head]
+    before = {str(target): digest for target, digest in posted[-1].digests} if posted else {}
+    now = before | {str(plan.target): plan.plan.digest for plan in planned(plans)}
+    if now == before and not posted[-1].edited_by_others:
+        return
+    section = comments.plan_section(
+        head,
+        [plan.plan for plan in planned(plans)],
+        ["The plan changed after the merge. Nothing is deployed until somebody who counts approves this one again."],
+    )
+    if not section.fits:
+        return
+    body = f"{section.text}\n### Approval\n\n{gates.gate_markdown(gate)}\n"
+    written = parts.forge.write_comment(number, _ours(parts, number), body)
+    _remember_plan(parts, reading, now, written)
+    _remember_decision(parts, number, {"after_merge": decision(gate)}, body, written)
+
+
+def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None:
+    """Keep a decision in the ledger with the digests of what it was made from; the same decision again is not kept."""
+    facts = {
+        "pull_request": found.reading.pull_request.number,
+        "head": found.reading.pull_request.head_sha,
+        "plans": {str(plan.target): plan.digest for plan in found.plans},
+        "decision": decision(gate),
+    }
+    latest = parts.ledger.latest("gate", subject)
+    if latest is not None and _data(latest.body).get("facts") == facts:
+        return
+    answers = [list(pair) for pair in found.reading.raw_digests]
+    parts.ledger.append("gate", subject, {"facts": facts, "answers": answers}, parts.clock.now())
+    parts.progress("gate.decided", {"subject": subject, **decision(gate)})
+
+
+def decision(gate: Gate) -> dict[str, Any]:
+    """A gate's answer as JSON values for the ledger."""
+    return {
+        "outcome": gates.outcome(gate),
+        "missing": list(gates.missing_of(gate)),
+        "reasons": [{"rule": reason.rule, "text": reason.text} for reason in gates.reasons_of(gate)],
+        "approvals": [{"person": a.person, "account": a.account, "review": a.review} for a in gate.approvals]
+        if isinstance(gate, Open)
+        else [],
+    }
+
+
+def deployed(parts: Parts, revision: str) -> None:
+    """The status `reconciler/deploy` on a landed commit, from the records of all its environments.
+
+    A forge that is down is asked again with the next reconciliation; the record does not wait for it.
+    """
+    latest: dict[str, Deployment] = {}
+    for deployment in reversed(parts.deployments.of_environment(None, 200)):
+        if deployment.revision == revision and deployment.kind.value in ("change", "rollback"):
+            latest[f"{deployment.project}/{deployment.environment}"] = deployment
+    if latest:
+        worst = max(latest.values(), key=_badness)
+        text = statuses.deploy_status(worst)
+        if len(latest) > 1:
+            names = ", ".join(f"{name} {d.outcome.value}" for name, d in sorted(latest.items()))
+            text = statuses.status(statuses.DEPLOY, text.state, names)
+        _landed_status(parts, revision, text)
+
+
+def stopped(parts: Parts, name: EnvironmentName, reason: str, commit: str | None) -> None:
+    """The status `reconciler/deploy` of a commit that is not deployed, and why."""
+    if commit is not None:
+        _landed_status(parts, commit, statuses.status(statuses.DEPLOY, statuses.FAILURE, f"{name} held: {reason}"))
+
+
+def _badness(deployment: Deployment) -> int:
+    if deployment.outcome is DeploymentState.SUCCEEDED:
+        return 0
+    return 2 if deployment.outcome.final else 1
+
+
+def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
+    facts = {"state": text.state, "description": text.description}
+    latest = parts.ledger.latest("deploy-status", sha)
+    if latest is not None and _data(latest.body) == facts:
+        return
+    try:
+        parts.forge.write_status(sha, _report(text))
+    except Retryable as error:
+        parts.progress("status.delayed", {"revision": sha, "reason": str(error)})
+        return
+    parts.ledger.append("deploy-status", sha, facts, parts.clock.now())
+
+
+def _say(
+    parts: Parts,
+    reading: PullRequestReading,
+    body: str,
+    texts: Sequence[statuses.StatusText],
+    decided: Mapping[str, Any],
+    digests: Mapping[str, str] | None,
+) -> None:
+    pull = reading.pull_request
+    said = [[text.context, text.state, text.description] for text in texts]
+    facts = {"head": pull.head_sha, "statuses": said, "decision": dict(decided)}
+    subject = evidence.subject(pull.number)
+    latest = parts.ledger.latest("gate", subject)
+    before = _data(latest.body) if latest is not None else {}
+    posted = evidence.posted(parts, reading)
+    shown = posted[-1] if posted else None
+    moved = digests is not None and (
+        shown is None
+        or shown.edited_by_others
+        or (shown.head_sha, shown.base_ref) != (pull.head_sha, pull.base_ref)
+        or {str(target): digest for target, digest in shown.digests} != digests
+    )
+    if not moved and before.get("facts") == facts and before.get("body") == evidence.body_digest(body):
+        return
+    written = parts.forge.write_comment(pull.number, _ours(parts, pull.number), body)
+    if moved and digests is not None:
+        _remember_plan(parts, reading, digests, written)
+    for text in texts:
+        parts.forge.write_status(pull.head_sha, _report(text))
+    _remember_decision(parts, pull.number, facts, body, written)
+    parts.progress("pull_request.judged", {"pull_request": pull.number, "head": pull.head_sha, **decided})
+
+
+def _remember_plan(parts: Parts, reading: PullRequestReading, digests: Mapping[str, str], written: Comment) -> None:
+    pull = reading.pull_request
+    parts.ledger.append(
+        "plan-posted",
+        evidence.subject(pull.number),
+        {
+            "head_sha": pull.head_sha,
+            "base_ref": pull.base_ref,
+            "digests": dict(digests),
+            "comment": written.id,
+            "updated_at": written.updated_at.isoformat(),
+        },
+        parts.clock.now(),
+    )
+
+
+def _remember_decision(parts: Parts, number: int, facts: Mapping[str, Any], body: str, written: Comment) -> None:
+    data = {
+        "facts": dict(facts),
+        "body": evidence.body_digest(body),
+        "comment": written.id,
+        "comment_updated_at": written.updated_at.isoformat(),
+    }
+    parts.ledger.append("gate", evidence.subject(number), data, parts.clock.now())
+
+
+def _ours(parts: Parts, number: int) -> int | None:
+    """Our comment on a pull request, by the ledger or, when that is lost, by account and marker."""
+    latest = parts.ledger.latest("gate", evidence.subject(number))
+    known = _data(latest.body).get("comment") if latest is not None else None
+    account, _ = parts.forge.who()
+    for comment in parts.forge.comments(number):
+        mine = comment.account is not None and comment.account.id == account
+        if comment.id == known or (known is None and mine and comments.read_marker(comment.body) is not None):
+            return comment.id
+    return None
+
+
+def _report(text: statuses.StatusText) -> StatusReport:
+    return StatusReport(text.context, text.state, text.description)
+
+
+def _data(body: bytes) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(body)["data"]
+    return data

@@ -1,0 +1,153 @@
+"""What is known of each environment between runs, and how it is written down; called by the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.control import planning
+from reconciler.control.parts import Parts
+from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
+from reconciler.model.errors import InvalidInput, NotAllowed, NotFound, UntrustedHistory
+from reconciler.model.health import Health, Sync
+from reconciler.model.target import EnvironmentName
+from reconciler.ports import EnvironmentRecord, TrustRecord
+
+
+def trusted(parts: Parts) -> TrustRecord:
+    """What `trust init` pinned. NotAllowed before it; UntrustedHistory when the forge shows another repository (43)."""
+    trust = parts.states.trust()
+    if trust is None:
+        raise NotAllowed("nothing is trusted yet", hint="run `reconciler trust init --revision SHA` on this server")
+    repository = parts.forge.repository_id()
+    if repository != trust.repository:
+        raise UntrustedHistory(
+            f"the forge shows repository {repository}, trusted is {trust.repository} (gate 43)",
+            hint="it was recreated or replaced; nothing is deployed from it",
+        )
+    return trust
+
+
+def environment_of(deployment: Deployment) -> EnvironmentName:
+    """The environment that a deployment is about."""
+    return EnvironmentName(deployment.project, deployment.environment)
+
+
+def environments(parts: Parts) -> tuple[EnvironmentName, ...]:
+    """Every environment that git has at the tip, or that we know of already, sorted."""
+    names = {record.name for record in parts.states.environments()}
+    trust = parts.states.trust()
+    for revision in (parts.source.branch_head(parts.branch), trust.revision if trust else None):
+        if revision is None:
+            continue
+        try:
+            state = planning.snapshot(parts.source.tree(revision)).state
+        except (InvalidInput, NotFound):
+            continue
+        names |= {environment.name for environment in state.environments}
+    return tuple(sorted(names))
+
+
+def record(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:
+    """What is known; an empty record for an environment that was never looked at."""
+    found = parts.states.environment(name)
+    if found is not None:
+        return found
+    return EnvironmentRecord(
+        name=name,
+        verified=None,
+        deployment=None,
+        hold=None,
+        hold_reason="",
+        hold_commit=None,
+        sync=Sync.UNKNOWN.value,
+        health=Health.UNKNOWN.value,
+        detail={},
+        updated_at=parts.clock.now(),
+    )
+
+
+def write(parts: Parts, changed: EnvironmentRecord) -> EnvironmentRecord:
+    """Store a record, dated now; a record that says the same as before is left alone."""
+    before = parts.states.environment(changed.name)
+    if before is not None and replace(changed, updated_at=before.updated_at) == before:
+        return before
+    dated = replace(changed, updated_at=parts.clock.now())
+    parts.states.set_environment(dated)
+    return dated
+
+
+def verified(parts: Parts, name: EnvironmentName, revision: str) -> EnvironmentRecord:
+    """Note that the environment is right at this revision, and that nothing holds it."""
+    now = record(parts, name)
+    return write(parts, replace(now, verified=revision, hold=None, hold_reason="", hold_commit=None))
+
+
+def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit: str | None) -> EnvironmentRecord:
+    """Note why the environment does not go on; each new reason is a ledger entry."""
+    now = record(parts, name)
+    if (now.hold, now.hold_reason, now.hold_commit) != (hold, reason, commit):
+        parts.ledger.append("hold", str(name), {"hold": hold, "reason": reason, "commit": commit}, parts.clock.now())
+        parts.progress("environment.held", {"environment": str(name), "hold": hold, "reason": reason})
+    return write(parts, replace(now, hold=hold, hold_reason=reason, hold_commit=commit, sync=Sync.OUT_OF_SYNC.value))
+
+
+def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) -> None:
+    """Write a finished deployment down: ledger, record, environment, in this order, each harmless to repeat."""
+    if parts.ledger.latest("deployment-finished", finished.id) is None:
+        parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
+    name = environment_of(finished)
+    now = record(parts, name)
+    good = finished.outcome is DeploymentState.SUCCEEDED
+    if good:
+        moves = finished.kind is not DeploymentKind.HEAL
+        write(
+            parts,
+            replace(
+                now,
+                verified=finished.revision if moves else now.verified,
+                deployment=finished.id,
+                hold=None,
+                hold_reason="",
+                hold_commit=None,
+                sync=Sync.SYNCED.value,
+                health=finished.health.value,
+                detail={**now.detail, "inputs": context.get("inputs"), "drift": None},
+            ),
+        )
+    elif finished.outcome is DeploymentState.CANCELLED:
+        stopped(parts, name, "AwaitingConsent", finished.reason, finished.revision)
+    else:
+        stopped(parts, name, "Parked", finished.reason, finished.revision)
+        write(parts, replace(record(parts, name), health=finished.health.value))
+    parts.deployments.advance(finished)
+    parts.progress(
+        "deployment.finished",
+        {"deployment": finished.id, "outcome": finished.outcome.value, "reason": finished.reason},
+    )
+
+
+def summary(deployment: Deployment) -> dict[str, Any]:
+    """What the ledger keeps of a deployment."""
+    return {
+        "kind": deployment.kind.value,
+        "environment": f"{deployment.project}/{deployment.environment}",
+        "hosts": list(deployment.hosts),
+        "revision": deployment.revision,
+        "plan_digest": deployment.plan_digest,
+        "plans": {str(target.target): target.plan_digest for target in deployment.targets},
+        "pull_request": deployment.authority.pull_request,
+        "author": deployment.authority.author,
+        "approvals": [
+            {"person": a.person, "account": a.account, "review": a.review, "head": a.head_sha}
+            for a in deployment.authority.approvals
+        ],
+        "merged_by": deployment.authority.merged_by,
+        "attestation": deployment.authority.attestation,
+        "outcome": deployment.outcome.value,
+        "reason": deployment.reason,
+        "health": deployment.health.value,
+        "reverts": deployment.reverts,
+        "containers": {str(target.target): dict(target.containers) for target in deployment.targets},
+    }

@@ -1,0 +1,30 @@
+"""Deny windows: whether a moment lies in one, correct over daylight-saving changes; asked before each target."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from reconciler.model.desired import Window
+
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+MINUTES_PER_DAY = 24 * 60
+
+
+def closed(windows: tuple[Window, ...], now: datetime) -> str | None:
+    """The sentence that says which window denies now, None when none does. `now` is aware."""
+    for window in windows:
+        local = now.astimezone(ZoneInfo(window.timezone))
+        minute = local.weekday() * MINUTES_PER_DAY + local.hour * 60 + local.minute
+        start, end = _minute(window.start), _minute(window.end)
+        inside = start <= minute < end if start <= end else minute >= start or minute < end
+        if inside:
+            return f"frozen from {window.start} to {window.end} ({window.timezone})"
+    return None
+
+
+def _minute(text: str) -> int:
+    """Minutes since Monday 00:00, local time, of "FRI 16:00"."""
+    day, _, time = text.partition(" ")
+    hours, _, minutes = time.partition(":")
+    return DAYS.index(day) * MINUTES_PER_DAY + int(hours) * 60 + int(minutes)

@@ -1,0 +1,1 @@
+"""Running deployments to their end, now or after a restart."""
