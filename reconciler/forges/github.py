@@ -1,0 +1,506 @@
+"""GitHub, GitHub Enterprise and the embedded forge, over the REST API of 2022-11-28. Implements ports.Forge.
+
+Bootstrap makes one per credential. It reads and translates; what evidence is worth is for the gate to say. An answer
+that is missing raises, a list that is not whole makes the reading incomplete, and nothing is filled in.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reconciler.forges import answers
+from reconciler.forges.answers import CommitAnswer, ReviewAnswer, account_of
+from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
+from reconciler.forges.trailers import address_of, noreply_account, trailers
+from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
+from reconciler.model.pull_request import (
+    Comment,
+    Permission,
+    PullRequest,
+    PullRequestCommit,
+    PullRequestReading,
+    Review,
+    ReviewState,
+    TimelineEvent,
+)
+from reconciler.model.revision import CommitInfo
+from reconciler.ports import NewPullRequest, StatusReport
+
+MOST_COMMITS = 250  # where /pulls/{n}/commits stops, whatever the page
+LONGEST_DESCRIPTION = 140
+LONGEST_BODY = 65_536
+WRITES_PER_MINUTE = 60  # GitHub's secondary limit is 80 requests that make content
+WEB_FLOW = 19_864_447  # commits for others on github.com; its address says nothing of a person
+LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[bot\])?")
+DECISIVE = (ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED)
+CONCLUSIONS = {"success": "success", "failure": "failure", "error": "failure"}
+PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so check runs need not be tried
+
+RemoteHeads = Callable[[Sequence[str]], Mapping[str, str]]
+LocalCommits = Callable[[str, str], Sequence[CommitInfo]]
+
+
+class GitHub:
+    """One repository with one credential. Safe from several threads; `timeout` is in seconds, for each answer.
+
+    `remote_heads` is `git ls-remote` (gate 62) and `local_commits` the mirror's commits_between, for pull requests
+    with more commits than the API lists; without them such readings are incomplete. `is_clean_update` says of a merge
+    commit whether it only brings the base in; without it none does.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        repository: str,
+        token: str,
+        timeout: float = 30,
+        remote_heads: RemoteHeads | None = None,
+        local_commits: LocalCommits | None = None,
+        is_clean_update: Callable[[str], bool] | None = None,
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_.-]+", repository, re.ASCII):
+            raise InvalidInput(f"'{repository}' is not of the form OWNER/NAME", where="forge.repository")
+        self._owner, self._name = repository.split("/")
+        self._connection = Connection(api, token, timeout)
+        self._remote_heads = remote_heads
+        self._local_commits = local_commits
+        self._is_clean_update = is_clean_update or (lambda _: False)
+        self._noreply_hosts = ("github.com", self._connection.hostname)
+        self._writes = threading.Lock()
+        self._written: deque[float] = deque(maxlen=WRITES_PER_MINUTE)
+        self._is_app = not token.startswith(PERSONAL_TOKENS)  # until a 403 says otherwise
+        self._app_id: int | None = None
+
+    def close(self) -> None:
+        """End the open connections."""
+        self._connection.close()
+
+    def repository_id(self) -> int:
+        return self._repository()[0]
+
+    def who(self) -> tuple[int, str]:
+        """Account id and login of the engine's own credential."""
+        account, _ = self._connection.get(answers.ACCOUNT, "user", lambda rest: rest.users.get_authenticated())
+        return account.id, account.login
+
+    def open_pull_requests(self, base_ref: str) -> tuple[PullRequest, ...]:
+        """All open ones into a branch, by number. A list has no commit counts: `commit_count` is 0."""
+        found: dict[int, PullRequest] = {}
+        for items, _, _ in self._connection.pages(
+            answers.PULLS,
+            f"pulls of {base_ref}",
+            lambda rest, page: rest.pulls.list(
+                self._owner, self._name, state="open", base=base_ref, sort="created", direction="asc",
+                per_page=PER_PAGE, page=page,
+            ),
+        ):  # fmt: skip
+            found |= {item.number: item.pull_request() for item in items if item.base.ref == base_ref}
+        return tuple(found[number] for number in sorted(found))
+
+    def pull_request(self, number: int) -> PullRequest:
+        return self._pull(number)[0]
+
+    def pull_requests_of(self, sha: str) -> tuple[PullRequest, ...]:
+        """Pull requests whose commits or merge commit include this one, each read by itself: a list does not say
+        for sure what is merged. NotFound when the forge has no such commit.
+        """
+        numbers: set[int] = set()
+        try:
+            for items, _, _ in self._connection.pages(
+                answers.NUMBERS,
+                f"commits/{sha}/pulls",
+                lambda rest, page: rest.repos.list_pull_requests_associated_with_commit(
+                    self._owner, self._name, sha, per_page=PER_PAGE, page=page
+                ),
+            ):
+                numbers |= {item.number for item in items}
+        except Failed as error:
+            if error.status == 422:
+                raise NotFound(error.text, where=error.where) from None
+            raise
+        return tuple(self.pull_request(number) for number in sorted(numbers))
+
+    def reading(self, number: int) -> PullRequestReading:
+        """All evidence of a pull request, every page, the pull request read before and after.
+
+        Raises ForgeUnavailable (Retryable) when an answer is missing, NotFound when there is no such pull request.
+        """
+        gaps: list[str] = []
+        digests: list[tuple[str, str]] = []
+        repository, digest = self._repository()
+        digests.append(("repository", digest))
+        pull, digest = self._pull(number)
+        digests.append((f"pulls/{number}", digest))
+        if pull.base_repository != repository:
+            gaps.append(f"the pull request is into repository {pull.base_repository}, ours is {repository}")
+        reviews = self._reviews(number, gaps, digests)
+        commits = self._commits(pull, gaps, digests)
+        timeline = self._timeline(number, digests)
+        permissions = self._permissions(reviews, digests)
+        again, digest = self._pull(number)
+        digests.append((f"pulls/{number} again", digest))
+        remote_head, remote_base = self._remote(again, gaps)
+        return PullRequestReading(
+            pull_request=pull,
+            again=again,
+            reviews=reviews,
+            commits=commits,
+            timeline=timeline,
+            permissions=permissions,
+            remote_head=remote_head,
+            remote_base=remote_base,
+            complete=not gaps,
+            gaps=tuple(gaps),
+            raw_digests=tuple(digests),
+        )
+
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """All comments of a pull request, oldest first."""
+        return tuple(
+            item.value()
+            for items, _, _ in self._connection.pages(
+                answers.COMMENTS,
+                f"issues/{number}/comments",
+                lambda rest, page: rest.issues.list_comments(
+                    self._owner, self._name, number, per_page=PER_PAGE, page=page
+                ),
+            )
+            for item in items
+        )
+
+    def write_comment(self, number: int, comment: int | None, body: str) -> Comment:
+        """Create (None) or edit our comment in place; editing to the same text does nothing. One that somebody
+        deleted is made again.
+        """
+        if len(body) > LONGEST_BODY:
+            raise InvalidInput(f"the comment has {len(body)} characters, more than {LONGEST_BODY}")
+        with self._writes:
+            if comment is not None:
+                try:
+                    return self._edited(comment, body)
+                except NotFound:
+                    pass
+            self._count_write(f"issues/{number}/comments")
+            created, _ = self._connection.get(
+                answers.COMMENT,
+                f"issues/{number}/comments",
+                lambda rest: rest.issues.create_comment(self._owner, self._name, number, data={"body": body}),
+            )
+            return created.value()
+
+    def write_status(self, sha: str, status: StatusReport) -> None:
+        """A check run where the credential is an app's, else a commit status; nothing when it says this already."""
+        description = status.description[:LONGEST_DESCRIPTION]
+        with self._writes:
+            if self._is_app:
+                try:
+                    self._write_check_run(sha, status, description)
+                    return
+                except Failed as error:
+                    if error.status != 403:
+                        raise
+                    self._is_app = False
+            self._write_commit_status(sha, status, description)
+
+    def open_pull_request(self, request: NewPullRequest) -> PullRequest:
+        """Open one with the proposer's token. Where the same one (branches and title) is open already, that one.
+
+        NotAllowed when the token may not, InvalidInput when the forge refuses the request.
+        """
+        theirs = self._connection.of(request.token)
+        try:
+            opened, _ = theirs.get(
+                answers.PULL,
+                "pulls",
+                lambda rest: rest.pulls.create(
+                    self._owner, self._name,
+                    data={"title": request.title, "body": request.body, "head": request.head_ref,
+                          "base": request.base_ref},
+                ),
+            )  # fmt: skip
+        except Failed as error:
+            if error.status in (401, 403):
+                raise NotAllowed(error.text, where=error.where, hint=error.hint) from None
+            if error.status != 422:
+                raise
+            for existing in self.open_pull_requests(request.base_ref):
+                same_branch = existing.head_ref == request.head_ref
+                if same_branch and existing.head_repository == existing.repository and existing.title == request.title:
+                    return existing
+            raise InvalidInput(error.text, where=error.where) from None
+        return opened.pull_request()
+
+    def _repository(self) -> tuple[int, str]:
+        answer, digest = self._connection.get(
+            answers.REPOSITORY, "repository", lambda rest: rest.repos.get(self._owner, self._name)
+        )
+        return answer.id, digest
+
+    def _pull(self, number: int) -> tuple[PullRequest, str]:
+        answer, digest = self._connection.get(
+            answers.PULL, f"pulls/{number}", lambda rest: rest.pulls.get(self._owner, self._name, number)
+        )
+        return answer.pull_request(), digest
+
+    def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> tuple[Review, ...]:
+        found: list[ReviewAnswer] = []
+        for items, name, digest in self._connection.pages(
+            answers.REVIEWS,
+            f"pulls/{number}/reviews",
+            lambda rest, page: rest.pulls.list_reviews(self._owner, self._name, number, per_page=PER_PAGE, page=page),
+        ):
+            found += items
+            digests.append((name, digest))
+        if len({review.id for review in found}) != len(found):
+            gaps.append("the list of reviews moved while it was read")
+        known = {state.value for state in ReviewState}
+        gaps += [f"review {item.id} has the unknown state {item.state!r}" for item in found if item.state not in known]
+        return tuple(
+            Review(
+                item.id, account_of(item.user), ReviewState(item.state), item.commit_id, item.submitted_at,
+                item.body or "",
+            )
+            for item in found
+            if item.state in known
+        )  # fmt: skip
+
+    def _commits(
+        self, pull: PullRequest, gaps: list[str], digests: list[tuple[str, str]]
+    ) -> tuple[PullRequestCommit, ...]:
+        listed: list[CommitAnswer] = []
+        for items, name, digest in self._connection.pages(
+            answers.COMMITS,
+            f"pulls/{pull.number}/commits",
+            lambda rest, page: rest.pulls.list_commits(
+                self._owner, self._name, pull.number, per_page=PER_PAGE, page=page
+            ),
+        ):
+            listed += items
+            digests.append((name, digest))
+        accounts = _accounts_by_address(listed)
+        commits = [self._listed_commit(item, accounts) for item in listed]
+        if pull.commit_count > MOST_COMMITS:
+            commits = self._with_local(pull, commits, accounts, gaps)
+        elif len({commit.sha for commit in commits}) != pull.commit_count:
+            gaps.append(f"the forge lists {len(commits)} of the {pull.commit_count} commits")
+        if pull.head_sha not in {commit.sha for commit in commits}:
+            gaps.append(f"the head {pull.head_sha} is not among the commits")
+        return tuple(commits)
+
+    def _listed_commit(self, item: CommitAnswer, accounts: Mapping[str, int]) -> PullRequestCommit:
+        parents = tuple(parent.sha for parent in item.parents)
+        return PullRequestCommit(
+            sha=item.sha,
+            parents=parents,
+            author=account_of(item.author),
+            committer=account_of(item.committer),
+            author_email=item.commit.author.email if item.commit.author else "",
+            committer_email=item.commit.committer.email if item.commit.committer else "",
+            trailers=self._trailers(item.commit.message, accounts),
+            empty_update_merge=len(parents) > 1 and self._is_clean_update(item.sha),
+        )
+
+    def _with_local(
+        self, pull: PullRequest, listed: list[PullRequestCommit], accounts: Mapping[str, int], gaps: list[str]
+    ) -> list[PullRequestCommit]:
+        """All commits from the mirror, with the forge's accounts where it gave them (gate 61)."""
+        if self._local_commits is None:
+            gaps.append(f"the forge lists {len(listed)} of the {pull.commit_count} commits, and there is no mirror")
+            return listed
+        try:
+            local = self._local_commits(pull.base_sha, pull.head_sha)
+        except NotFound as error:
+            gaps.append(f"the mirror does not have the commits beyond {MOST_COMMITS}: {error}")
+            return listed
+        by_sha = {commit.sha: commit for commit in listed}
+        if not by_sha.keys() <= {info.sha for info in local} or len(local) < pull.commit_count:
+            gaps.append("the commits of the mirror are not those of the forge")
+        commits = [by_sha.get(info.sha) or self._local_commit(info, accounts) for info in local]
+        return commits + [commit for commit in listed if commit.sha not in {info.sha for info in local}]
+
+    def _local_commit(self, info: CommitInfo, accounts: Mapping[str, int]) -> PullRequestCommit:
+        return PullRequestCommit(
+            sha=info.sha,
+            parents=info.parents,
+            author=None,
+            committer=None,
+            author_email=info.author_email,
+            committer_email=info.committer_email,
+            trailers=self._trailers(info.message, accounts),
+            empty_update_merge=len(info.parents) > 1 and self._is_clean_update(info.sha),
+        )
+
+    def _trailers(self, message: str, accounts: Mapping[str, int]) -> tuple[tuple[str, int | None], ...]:
+        return tuple((value, self._account_behind(value, accounts)) for value in trailers(message))
+
+    def _account_behind(self, value: str, accounts: Mapping[str, int]) -> int | None:
+        """The id in a noreply address, the account of the login in one, or whom the forge knows by this address from
+        another commit of the pull request. None is nobody that we know, which the gate counts as one more.
+        """
+        address = address_of(value)
+        if address is None:
+            return None
+        found = noreply_account(address, self._noreply_hosts)
+        if isinstance(found, int):
+            return found
+        if found is None:
+            return accounts.get(address)
+        if not LOGIN.fullmatch(found):
+            return None
+        login = found
+        try:
+            account, _ = self._connection.get(
+                answers.ACCOUNT, f"users/{login}", lambda rest: rest.users.get_by_username(login)
+            )
+        except NotFound:
+            return None
+        return account.id
+
+    def _timeline(self, number: int, digests: list[tuple[str, str]]) -> tuple[TimelineEvent, ...]:
+        events: list[TimelineEvent] = []
+        for items, name, digest in self._connection.pages(
+            answers.EVENTS,
+            f"issues/{number}/timeline",
+            lambda rest, page: rest.issues.list_events_for_timeline(
+                self._owner, self._name, number, per_page=PER_PAGE, page=page
+            ),
+        ):
+            events += [item.value() for item in items]
+            digests.append((name, digest))
+        return tuple(events)
+
+    def _permissions(self, reviews: tuple[Review, ...], digests: list[tuple[str, str]]) -> tuple[Permission, ...]:
+        """What each account whose review can decide may do now, by account id."""
+        logins = {
+            review.account.id: review.account.login
+            for review in reviews
+            if review.account is not None and review.state in DECISIVE
+        }
+        return tuple(Permission(account, self._role(account, logins[account], digests)) for account in sorted(logins))
+
+    def _role(self, account: int, login: str, digests: list[tuple[str, str]]) -> str:
+        """`none` for a login that is no user's (Copilot's) or has come to be somebody else's (gate 3, 10)."""
+        if not LOGIN.fullmatch(login):
+            return "none"
+        name = f"collaborators/{login}/permission"
+        try:
+            answer, digest = self._connection.get(
+                answers.PERMISSION,
+                name,
+                lambda rest: rest.repos.get_collaborator_permission_level(self._owner, self._name, login),
+            )
+        except NotFound:
+            return "none"
+        digests.append((name, digest))
+        if answer.user is None or answer.user.id != account:
+            return "none"
+        return answer.role_name or answer.permission
+
+    def _remote(self, pull: PullRequest, gaps: list[str]) -> tuple[str | None, str | None]:
+        """Head and base as git itself has them. The head of a fork, or of one that is closed, is refs/pull's."""
+        if self._remote_heads is None:
+            gaps.append("head and base were not compared with git ls-remote")
+            return None, None
+        base, branch = f"refs/heads/{pull.base_ref}", f"refs/heads/{pull.head_ref}"
+        own = pull.state == "open" and pull.head_repository == pull.base_repository
+        head = branch if own else f"refs/pull/{pull.number}/head"
+        heads = self._remote_heads((base, head))
+        return heads.get(head), heads.get(base)
+
+    def _edited(self, comment: int, body: str) -> Comment:
+        name = f"issues/comments/{comment}"
+        there, _ = self._connection.get(
+            answers.COMMENT, name, lambda rest: rest.issues.get_comment(self._owner, self._name, comment)
+        )
+        if _same_text(there.body, body):
+            return there.value()
+        self._count_write(name)
+        edited, _ = self._connection.get(
+            answers.COMMENT,
+            name,
+            lambda rest: rest.issues.update_comment(self._owner, self._name, comment, data={"body": body}),
+        )
+        return edited.value()
+
+    def _write_check_run(self, sha: str, status: StatusReport, description: str) -> None:
+        name = f"commits/{sha}/check-runs"
+        conclusion = CONCLUSIONS.get(status.state)
+        if self._app_id is not None:
+            there, _ = self._connection.get(
+                answers.CHECK_RUNS,
+                name,
+                lambda rest: rest.checks.list_for_ref(
+                    self._owner, self._name, sha, check_name=status.context, filter_="latest", per_page=PER_PAGE
+                ),
+            )
+            wanted = (conclusion, description, self._app_id)
+            # another app's run of that name is not ours, whatever it says (gate 50)
+            if any(
+                (run.conclusion, run.output.title, run.app.id if run.app else None) == wanted
+                and (status.url is None or run.details_url == status.url)
+                for run in there.check_runs
+            ):
+                return
+        data: dict[str, Any] = {
+            "name": status.context,
+            "head_sha": sha,
+            "status": "completed" if conclusion else "in_progress",
+            "output": {"title": description, "summary": description},
+        }
+        if conclusion:
+            data["conclusion"] = conclusion
+        if status.url:
+            data["details_url"] = status.url
+        self._count_write(name)
+        created, _ = self._connection.get(
+            answers.CHECK_RUN, name, lambda rest: rest.checks.create(self._owner, self._name, **data)
+        )
+        self._app_id = created.app.id if created.app else None
+
+    def _write_commit_status(self, sha: str, status: StatusReport, description: str) -> None:
+        name = f"commits/{sha}/status"
+        there, _ = self._connection.get(
+            answers.COMBINED,
+            name,
+            lambda rest: rest.repos.get_combined_status_for_ref(self._owner, self._name, sha, per_page=PER_PAGE),
+        )
+        # the forge keeps a thousand of one name for a commit, and shows the last: saying it again only costs
+        wanted = (status.context, status.state, description, status.url)
+        if any((s.context, s.state, s.description or "", s.target_url or None) == wanted for s in there.statuses):
+            return
+        data: dict[str, Any] = {"state": status.state, "context": status.context, "description": description}
+        if status.url:
+            data["target_url"] = status.url
+        self._count_write(name)
+        self._connection.get(
+            answers.ANYTHING,
+            f"statuses/{sha}",
+            lambda rest: rest.repos.create_commit_status(self._owner, self._name, sha, **data),
+        )
+
+    def _count_write(self, name: str) -> None:
+        """Refuse for now what would be one write too many in a minute; the caller comes again."""
+        now = time.monotonic()
+        if len(self._written) == WRITES_PER_MINUTE and now - self._written[0] < 60:
+            raise Throttled(60 - (now - self._written[0]), where=name)
+        self._written.append(now)
+
+
+def _accounts_by_address(listed: Sequence[CommitAnswer]) -> Mapping[str, int]:
+    """Which account the forge itself sees behind an address, by the commits that it attributed."""
+    found: dict[str, int] = {}
+    for item in listed:
+        for identity, account in ((item.commit.committer, item.committer), (item.commit.author, item.author)):
+            if identity is not None and account is not None and account.id != WEB_FLOW:
+                found[identity.email.lower()] = account.id
+    return found
+
+
+def _same_text(one: str, other: str) -> bool:
+    """GitHub stores a comment's line ends as they come and trims its end."""
+    return one.replace("\r\n", "\n").rstrip() == other.replace("\r\n", "\n").rstrip()
