@@ -14,9 +14,10 @@ from typing import Any
 
 from reconciler.compose import process
 from reconciler.compose.arguments import arguments
-from reconciler.compose.redaction import printable, redact
+from reconciler.compose.redaction import redact
 from reconciler.model.errors import InvalidInput, Terminal
 from reconciler.model.plan import ServiceOperation
+from reconciler.model.redaction import printable
 from reconciler.ports import ComposeResult
 
 TIMED_OUT = 124  # as timeout(1) says it

@@ -24,11 +24,11 @@ from typing import Any
 from reconciler.compose import process
 from reconciler.compose.admission import MOST_UPWARD, Admission, admit, locate, passed_through, undeclared
 from reconciler.compose.driving import wheel_binary
-from reconciler.compose.redaction import printable
 from reconciler.model.canonical import digest, digest_bytes
 from reconciler.model.desired import Rendered, RenderInput
 from reconciler.model.errors import InvalidInput, Retryable, Terminal
 from reconciler.model.location import Location, Problem
+from reconciler.model.redaction import printable
 
 _RULES = 1  # raise it whenever admission becomes stricter: kept answers must not outlive the check
 _OUTPUT = 16 << 20

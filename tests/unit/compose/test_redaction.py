@@ -1,6 +1,7 @@
 """Values of the model never come back in what Compose says."""
 
-from reconciler.compose.redaction import MASK, printable, redact
+from reconciler.compose.redaction import redact
+from reconciler.model.redaction import MASK, printable
 
 MODEL = {
     "name": "shop",
