@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.diff.checks.ports import published
-from reconciler.diff.containers import name_of, others_attached, strangers
+from reconciler.diff.containers import PROJECT_LABEL, is_of_project, name_of, others_attached, strangers
 from reconciler.model.change import Change, ChangeKind, SubjectKind
 from reconciler.model.desired import DesiredService, DesiredTarget
 from reconciler.model.observed import ImageResolution, MissingImage, ObservedContainer, ObservedState
@@ -34,7 +34,7 @@ def obstacles(
         *(o for service in services for o in _external(desired, service, observed)),
         *_names(desired, services, observed),
         *_ports(desired, services, observed),
-        *(o for network in replaced_networks for o in _shared_network(network, observed)),
+        *(o for network in replaced_networks for o in _shared_network(desired, network, observed)),
         *_volumes(changes),
     ]
     return tuple(sorted(set(found), key=lambda obstacle: (obstacle.text, obstacle.hint)))
@@ -71,17 +71,23 @@ def _image(service: DesiredService, resolutions: Mapping[str, ImageResolution]) 
 
 def _external(desired: DesiredTarget, service: DesiredService, observed: ObservedState) -> Iterator[Obstacle]:
     live_networks = {network.name for network in observed.networks}
-    live_volumes = {volume.name for volume in observed.volumes}
     used = set(service.execution.get("networks") or ())
     for network in desired.networks:
         if network.external and network.key in used and network.name not in live_networks:
             text = f"the external network {network.name} of {service.name} does not exist on {observed.host}"
             yield Obstacle(text, "create it there, or let git declare it without external")
     mounted = {m.get("source") for m in service.execution.get("volumes") or () if m.get("type") == "volume"}
+    live_labels = {volume.name: dict(volume.labels) for volume in observed.volumes}
     for volume in desired.volumes:
-        if volume.external and volume.key in mounted and volume.name not in live_volumes:
+        if volume.key not in mounted:
+            continue
+        if volume.external and volume.name not in live_labels:
             text = f"the external volume {volume.name} of {service.name} does not exist on {observed.host}"
             yield Obstacle(text, "create it there, or let git declare it without external")
+        labels = live_labels.get(volume.name)
+        if not volume.external and labels is not None and not is_of_project(labels, desired.compose_project):
+            text = f"the volume {volume.name} of {service.name} exists and belongs to somebody else"
+            yield Obstacle(text, "declare it external if it is to be shared, or give it another name")
 
 
 def _names(desired: DesiredTarget, touched: list[DesiredService], observed: ObservedState) -> Iterator[Obstacle]:
@@ -160,13 +166,21 @@ def _shown(port: HostPort) -> str:
     return f"{address}:{number}/{protocol}" if address else f"{number}/{protocol}"
 
 
-def _shared_network(name: str, observed: ObservedState) -> Iterator[Obstacle]:
+def _shared_network(desired: DesiredTarget, name: str, observed: ObservedState) -> Iterator[Obstacle]:
     live = next((network for network in observed.networks if network.name == name), None)
-    foreign = others_attached(observed, live) if live is not None else ()
+    if live is None:
+        return
+    foreign = others_attached(observed, live)
     if foreign:
         yield Obstacle(
             f"the network {name} has to be replaced, but containers of somebody else are on it: {', '.join(foreign)}",
             "have their owner take them off, or declare the network external",
+        )
+    owner = live.labels.get(PROJECT_LABEL)
+    if owner and owner != desired.compose_project:
+        yield Obstacle(
+            f"the network {name} belongs to the project {owner}",
+            "declare it external if it is to be shared, or give it another name",
         )
 
 

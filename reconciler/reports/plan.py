@@ -140,9 +140,17 @@ def _change_lines(changes: Iterable[Change]) -> Iterator[str]:
         mark = f" {DESTROYS}" if any(change.destroys for change in found) else ""
         yield from _wrapped(f"{sign} {subject[1]}{mark}")
         for change in found:
-            what = f"{change.field}: " if change.field else ""
-            yield from _wrapped(f"    {what}{change.before.text} -> {change.after.text}")
+            yield from _wrapped(f"    {_sides(change)}")
             yield from _wrapped(f"        {change.why}{f' ({change.cause})' if change.cause else ''}")
+
+
+def _sides(change: Change) -> str:
+    if not change.field and change.kind is ChangeKind.CREATE:
+        return change.after.text
+    if not change.field and change.kind is ChangeKind.REMOVE:
+        return change.before.text
+    field = f"{change.field}: " if change.field else ""
+    return f"{field}{change.before.text} -> {change.after.text}"
 
 
 def _operation_lines(plan: Plan) -> Iterator[str]:
