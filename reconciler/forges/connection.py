@@ -10,6 +10,7 @@ import json
 import re
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -68,6 +69,8 @@ class Connection:
         self._token = token
         self._timeout = timeout
         self._pool = pool or httpx.HTTPTransport(retries=0)
+        if pool is None:  # whoever made the pool ends it, at the latest when nobody holds this any more
+            weakref.finalize(self, self._pool.close)
         self._resume_at = 0.0  # monotonic; set when the forge tells us to wait
         # kept in a variable: githubkit's namespaces hold it weakly
         self._github = githubkit.GitHub(

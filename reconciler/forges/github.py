@@ -83,9 +83,10 @@ class GitHub:
     def repository_id(self) -> int:
         return self._repository()[0]
 
-    def who(self) -> tuple[int, str]:
-        """Account id and login of the engine's own credential."""
-        account, _ = self._connection.get(answers.ACCOUNT, "user", lambda rest: rest.users.get_authenticated())
+    def who(self, token: str | None = None) -> tuple[int, str]:
+        """Account id and login of the engine's own credential, or of another token."""
+        connection = self._connection if token is None else self._connection.of(token)
+        account, _ = connection.get(answers.ACCOUNT, "user", lambda rest: rest.users.get_authenticated())
         return account.id, account.login
 
     def open_pull_requests(self, base_ref: str) -> tuple[PullRequest, ...]:

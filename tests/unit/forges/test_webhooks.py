@@ -66,7 +66,7 @@ def test_every_payload_that_github_publishes_is_understood_or_ignored() -> None:
     assert len(seen) > 50
     due = {event for event, kinds in seen.items() if "Due" in kinds}
     # GitHub's examples of the others are about tags and plain issues
-    assert due == {"pull_request", "pull_request_review", "push"}
+    assert due == {"pull_request", "pull_request_review", "push", "merge_group"}
 
 
 @pytest.mark.parametrize(
