@@ -303,7 +303,7 @@ def _words(value: str | Sequence[str] | None) -> list[str] | None:
 
 def _environment(requested: Sequence[str], image: Sequence[str]) -> list[str]:
     named = {entry.partition("=")[0] for entry in requested}
-    return [*(entry for entry in requested if "=" in entry), *(e for e in image if e.partition("=")[0] not in named)]
+    return [*requested, *(entry for entry in image if entry.partition("=")[0] not in named)]
 
 
 def _healthcheck(requested: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -350,8 +350,7 @@ class Engine:
         endpoint = container.endpoints.get(network.name)
         if endpoint is None:
             endpoint = _endpoint(settings)
-            if network.name != "bridge":
-                endpoint.aliases = [*(endpoint.aliases or ()), container.id[:12]]
+            _add_own_names(container, network, endpoint)
             container.endpoints[network.name] = endpoint
         elif endpoint.endpoint_id:
             text = f"endpoint with name {container.name} already exists in network {network.name}"
@@ -618,16 +617,14 @@ class Engine:
         for name, endpoint in container.endpoints.items():
             # A network made again under its old name is another network: only a new container finds it.
             network = self.network(endpoint.network_id or name)
-            if network.name not in PREDEFINED_NETWORKS and container.id[:12] not in (endpoint.aliases or ()):
-                endpoint.aliases = [*(endpoint.aliases or ()), container.id[:12]]
+            _add_own_names(container, network, endpoint)
             endpoint.network_id = network.id
             self._attach(container, network, endpoint)
         self._publish(container)
 
     def _attach(self, container: Container, network: Network, endpoint: Endpoint) -> None:
         endpoint.network_id = network.id
-        if network.name != "none":
-            endpoint.endpoint_id = self._surroundings.new_id()
+        endpoint.endpoint_id = self._surroundings.new_id()
         if network.subnet is not None:
             wanted = (endpoint.ipam or {}).get("IPv4Address")
             address = self._free_address(network, network.subnet, wanted)
@@ -660,14 +657,10 @@ class Engine:
             for binding in bindings or [{"HostIp": "", "HostPort": ""}]:
                 number = binding["HostPort"] or self._free_port(taken, protocol)
                 for address in [binding["HostIp"]] if binding["HostIp"] else ["0.0.0.0", "::"]:  # noqa: S104
-                    if _clashes(taken, address, number, protocol):
-                        shown = f"{address}:{number}"
-                        reason = f"Bind for {shown} failed: port is already allocated"
-                        raise EngineRefusal(
-                            500,
-                            "driver failed programming external connectivity on endpoint "
-                            f"{container.name} ({self._surroundings.new_id()}): {reason}",
-                        )
+                    if (problem := _clash(taken, address, number, protocol)) is not None:
+                        where = f"endpoint {container.name} ({self._surroundings.new_id()})"
+                        text = f"driver failed programming external connectivity on {where}: {problem}"
+                        raise EngineRefusal(500, text)
                     published.append({"HostIp": address, "HostPort": number})
                 taken |= {(entry["HostIp"], entry["HostPort"], protocol) for entry in published}
             ports[port] = published
@@ -838,17 +831,26 @@ def _endpoint(settings: Mapping[str, Any]) -> Endpoint:
     )
 
 
+def _add_own_names(container: Container, network: Network, endpoint: Endpoint) -> None:
+    """In a network of a user's own a container also answers to its short id and its host name."""
+    if network.name not in PREDEFINED_NETWORKS:
+        own = dict.fromkeys((container.id[:12], str(container.config["Hostname"])))
+        endpoint.aliases = [*(endpoint.aliases or ()), *(name for name in own if name not in (endpoint.aliases or ()))]
+
+
 def _volume_names(container: Container) -> set[str]:
     return {mount["Name"] for mount in container.mounts if mount["Type"] == "volume"}
 
 
-def _clashes(taken: Iterable[tuple[str, str, str]], address: str, number: str, protocol: str) -> bool:
-    for other_address, other_number, other_protocol in taken:
-        if (number, protocol) != (other_number, other_protocol) or (":" in address) != (":" in other_address):
-            continue
-        if address == other_address or {address, other_address} & {"0.0.0.0", "::"}:  # noqa: S104
-            return True
-    return False
+def _clash(taken: Iterable[tuple[str, str, str]], address: str, number: str, protocol: str) -> str | None:
+    """Why a port cannot be had: the engine's own books know each address for itself, the kernel knows better."""
+    same = [a for a, n, p in taken if (n, p) == (number, protocol) and (":" in a) == (":" in address)]
+    if address in same:
+        return f"Bind for {address}:{number} failed: port is already allocated"
+    if any({address, other} & {"0.0.0.0", "::"} for other in same):  # noqa: S104
+        listen = f"listen {protocol}4 {address}:{number}"
+        return f"Error starting userland proxy: {listen}: bind: address already in use"
+    return None
 
 
 def _signal_number(signal: str) -> int:

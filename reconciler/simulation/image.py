@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.simulation.errors import EngineRefusal
 
-_EMPTY_CONFIG: Mapping[str, Any] = {
+EMPTY_CONFIG: Mapping[str, Any] = {
     "Hostname": "",
     "Domainname": "",
     "User": "",
@@ -66,7 +66,7 @@ class SimulatedImage:
 
     def full_config(self) -> dict[str, Any]:
         """The image's configuration with every key that the engine shows."""
-        return {**_EMPTY_CONFIG, **self.config}
+        return {**EMPTY_CONFIG, **self.config}
 
 
 @dataclass(slots=True)

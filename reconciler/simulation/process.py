@@ -109,7 +109,7 @@ def _trapped(words: Sequence[str], handled: int | None) -> int | None:
 def _commands(script: str) -> list[tuple[str, list[str]]]:
     """The simple commands of a script, each with what joins it to the one before (`;`, `&&`, `||`)."""
     lexer = shlex.shlex(script.replace("\n", " ; "), posix=True, punctuation_chars=True)
-    lexer.commenters = ""
+    lexer.commenters, lexer.whitespace_split = "", True
     commands: list[tuple[str, list[str]]] = []
     joint, words = ";", list[str]()
     try:

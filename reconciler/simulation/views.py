@@ -16,7 +16,7 @@ from reconciler.simulation.engine import (
     Engine,
     mountpoint,
 )
-from reconciler.simulation.image import StoredImage
+from reconciler.simulation.image import EMPTY_CONFIG, StoredImage
 from reconciler.simulation.state import NEVER, Container, Endpoint, Network, Volume
 
 _CONTAINER_DIRECTORY = "/var/lib/docker/containers"
@@ -186,7 +186,7 @@ def listed_container(engine: Engine, container: Container) -> dict[str, Any]:
         "Status": status_text(container, engine.now()),
         "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
         "NetworkSettings": {"Networks": networks},
-        "Mounts": container.mounts,
+        "Mounts": [_listed_mount(mount) for mount in container.mounts],
     }
 
 
@@ -283,6 +283,7 @@ def inspected_image(stored: StoredImage) -> dict[str, Any]:
         "Comment": "",
         "Created": image.created,
         "Container": "",
+        "ContainerConfig": dict(EMPTY_CONFIG),
         "DockerVersion": "",
         "Author": "",
         "Config": image.full_config(),
@@ -353,6 +354,7 @@ def label_matches(labels: Mapping[str, str] | None, wanted: str) -> bool:
 
 def _network_settings(container: Container) -> dict[str, Any]:
     started = container.state.started_at is not NEVER
+    sandbox = "default" if container.host_config["NetworkMode"] == "host" else container.sandbox[:12]
     settings: dict[str, Any] = {
         "Bridge": "",
         "SandboxID": container.sandbox,
@@ -360,7 +362,7 @@ def _network_settings(container: Container) -> dict[str, Any]:
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
         "Ports": container.ports,
-        "SandboxKey": f"/var/run/docker/netns/{container.sandbox[:12]}" if started else "",
+        "SandboxKey": f"/var/run/docker/netns/{sandbox}" if started else "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
     }
@@ -389,6 +391,11 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "MacAddress": endpoint.mac,
         "DriverOpts": endpoint.driver_options,
     }
+
+
+def _listed_mount(mount: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A volume that only the image or Config.Volumes asked for is listed without its source."""
+    return {**mount, "Source": ""} if mount["Type"] == "volume" and not mount["Mode"] else mount
 
 
 def _listed_ports(container: Container) -> list[dict[str, Any]]:
