@@ -1,7 +1,7 @@
 """What a desired-state repository says, read strictly: from a tree of files to what each target shall run."""
 
 from reconciler.desired.bundles import bundle_contents
-from reconciler.desired.config_hash import config_hash
+from reconciler.desired.compose_hash import config_hash
 from reconciler.desired.digests import environment_digest, known_values
 from reconciler.desired.execution import image_references, removed_target, target_model
 from reconciler.desired.files import schemas

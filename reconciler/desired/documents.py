@@ -25,6 +25,9 @@ _MOST_DEPTH = 60
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?\Z")
 _PLAIN = "tag:yaml.org,2002:"
+_KNOWN_TAGS = frozenset(
+    _PLAIN + word for word in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")
+)
 _COMPOSE_TAGS = ("!reset", "!override")
 
 
@@ -139,7 +142,7 @@ class _Check:
         self._count += 1
         if self._count > _MOST_NODES or depth > _MOST_DEPTH:
             return False
-        if not node.tag.startswith(_PLAIN) and node.tag not in self._tags:
+        if node.tag not in _KNOWN_TAGS and node.tag not in self._tags:
             place = Location(self._file, node.start_mark.line + 1)
             self._found.add(Problem(place, f"has the unknown tag {node.tag}", "remove the tag"))
         if isinstance(node, yaml.SequenceNode):

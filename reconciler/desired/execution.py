@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler.desired.bundles import bundle_of, bundle_path
 from reconciler.desired.causes import causes
-from reconciler.desired.config_hash import config_hash
+from reconciler.desired.compose_hash import config_hash
 from reconciler.desired.render_input import project_directory, working_directory
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import (

@@ -106,7 +106,11 @@ def _zone(text: str) -> str:
 
 
 def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("should be the account's number, or a list of such")
+    return [value]
 
 
 def _as_text(value: Any) -> Any:

@@ -173,7 +173,8 @@ def _rule_problems(
             said = f"nobody is in the group '{need.from_group}'"
             found.append(Problem(where, said, nearest(need.from_group, groups)))
         elif members < need.approvals:
-            said = f"the rule asks for {need.approvals} approvals, the group '{need.from_group}' has {members} people"
+            people = "1 person" if members == 1 else f"{members} people"
+            said = f"the rule asks for {need.approvals} approvals, the group '{need.from_group}' has {people}"
             found.append(Problem(where, said, "a quorum that nobody can reach locks everybody out"))
     elif need and need.approvals > len(principals.people):
         said = f"the rule asks for {need.approvals} approvals, there are {len(principals.people)} people"
@@ -347,8 +348,12 @@ def _selected_hosts(
 ) -> tuple[str, ...]:
     said = read.model
     if (said.hosts is None) == (said.select is None):
-        text = "names its hosts twice, by 'hosts' and by 'select'" if said.hosts else "names no hosts"
-        problems.append(Problem(read.at("select") if said.hosts else Location(read.file, 1), text, "use one of them"))
+        if said.hosts:
+            text = "names its hosts twice, by 'hosts' and by 'select'"
+            problems.append(Problem(read.at("select"), text, "use one of them"))
+        else:
+            hint = "say hosts: [names], or select: {label: value}"
+            problems.append(Problem(Location(read.file), "names no hosts", hint))
         return ()
     if said.select is not None:
         wanted = set(said.select.items())
