@@ -29,7 +29,8 @@ STATUS_SHARE = 14_000
 """Characters of the comment that are kept for the lower part."""
 
 MARKER_SHARE = 8_000
-SHORTEST_PLAN = 400
+MOST_NAMED = 50
+WHOLE = 10_000
 
 END = "<!-- reconciler:plan end -->"
 MARKER = re.compile(
@@ -42,7 +43,8 @@ MARKER = re.compile(
 class PlanSection:
     """The upper part. `text` is the whole section with its markers, `digest` SHA-256 of what stands between them.
 
-    `fits` is False where destructive lines or the targets alone are too long: `reconciler/plan` then fails and says to split.
+    `fits` is False where destructive lines or the targets alone are too long: `reconciler/plan` then fails and says to
+    split.
     """
 
     text: str
@@ -88,27 +90,32 @@ def plan_section(head_sha: str, plans: Sequence[Plan], notes: Sequence[str] = ()
     """
     ordered = sorted(plans, key=lambda plan: plan.target)
     groups = same_plans(ordered)
-    destroyed = destructive_lines(groups)
-    opening = [f"## Plan for {code(head_sha[:12])}", ""]
-    opening += [f"- {inline(note)}" for note in notes] + ([""] if notes else [])
-    opening += ["### This destroys", "", *destroyed, ""] if destroyed else []
-    text = "\n".join(opening)
     room = LONGEST_COMMENT - STATUS_SHARE - MARKER_SHARE - 500
-    fits = len(text) <= room
-    if not fits:
-        text = (
-            whole_lines(text, room) + "\n- **more is destroyed than fits into one comment: split this pull request**\n"
-        )
-        groups = []
-    if not ordered and not notes:
-        text += "\nNothing on any host changes.\n"
-    for index, group in enumerate(groups):
-        share = (room - len(text)) // (len(groups) - index)
-        text += "\n" + group_markdown(group, share)
-    fits = fits and len(text) <= room
-    body = whole_lines(text, room).rstrip("\n")
+    top = opening(head_sha, groups, notes)
+    shortest = [len(group_markdown(group, 0)) for group in groups]
+    spare = room - len(top) - sum(shortest)
+    if spare < 0:
+        split = "**This is too much to show in one comment: split this pull request.**"
+        body = whole_lines(f"{split}\n\n{top}" + "".join(group_markdown(group, 0) for group in groups), room)
+    else:
+        body = top
+        for index, group in enumerate(groups):
+            text = group_markdown(group, shortest[index] + spare // (len(groups) - index))
+            spare -= len(text) - shortest[index]
+            body += text
+    body = body.rstrip("\n")
     section = digest_bytes(body.encode())
-    return PlanSection(f"{marker(head_sha, section, ordered)}\n{body}\n{END}", section, fits)
+    return PlanSection(f"{marker(head_sha, section, ordered)}\n{body}\n{END}", section, fits=spare >= 0)
+
+
+def opening(head_sha: str, groups: Sequence[Sequence[Plan]], notes: Sequence[str]) -> str:
+    """What comes before the plans; what is destroyed, where it is spread over several of them."""
+    lines = [f"## Plan for {code(head_sha[:12])}", ""]
+    lines += [f"- {inline(note)}" for note in notes] + ([""] if notes else [])
+    destroyed = destructive_lines(groups) if len(groups) > 1 else []
+    lines += ["### This destroys", "", *destroyed, ""] if destroyed else []
+    lines += [] if groups or notes else ["Nothing on any host changes.", ""]
+    return "\n".join(lines) + "\n"
 
 
 def same_plans(plans: Sequence[Plan]) -> list[list[Plan]]:
@@ -126,36 +133,30 @@ def same_plans(plans: Sequence[Plan]) -> list[list[Plan]]:
 
 
 def group_markdown(group: Sequence[Plan], room: int) -> str:
-    """One plan with the targets that it is for; only the heading where there is no room for more."""
-    digests = "\n".join(f"- {code(str(plan.target))} plan {code(plan.digest[:16])}" for plan in group[:50])
-    heading = f"### {', '.join(code(str(plan.target)) for plan in group[:3])}"
-    heading += f" and {len(group) - 3} more, the same plan" if len(group) > 3 else ""
-    top = f"{heading}\n\n{digests}\n" + (f"- and {len(group) - 50} more\n" if len(group) > 50 else "")
-    obstacles = "".join(
-        f"- **cannot be carried out**: {inline(obstacle.text)} {inline(obstacle.hint)}\n"
-        for obstacle in group[0].obstacles
-    )
-    top += obstacles
-    if room - len(top) < SHORTEST_PLAN:
-        return f"{top}\nToo long to show here: {len(group[0].operations)} operations; `reconciler plan` shows them.\n"
-    return f"{top}\n{plan_markdown(group[0], room - len(top) - 2)}\n"
+    """One plan, and where it is the same for several targets, which ones and with which digests."""
+    same = ""
+    if len(group) > 1:
+        lines = [f"- {code(str(plan.target))} plan digest {code(plan.digest)}" for plan in group[:MOST_NAMED]]
+        lines += [f"- and {len(group) - MOST_NAMED} more"] if len(group) > MOST_NAMED else []
+        same = "\n".join([f"The same plan for {len(group)} targets:", "", *lines, "", ""])
+    return f"{same}{plan_markdown(group[0], max(room - len(same) - 1, 0))}\n"
 
 
 def destructive_lines(groups: Sequence[Sequence[Plan]]) -> list[str]:
     """One marked line for each thing that goes for good, with the targets on which it goes."""
     lines = []
     for group in groups:
-        where = ", ".join(code(str(plan.target)) for plan in group[:20])
-        where += f" and {len(group) - 20} more" if len(group) > 20 else ""
+        where = ", ".join(code(str(plan.target)) for plan in group[:MOST_NAMED])
+        where += f" and {len(group) - MOST_NAMED} more" if len(group) > MOST_NAMED else ""
         lines += [f"- **DESTROYS** {described(change)} on {where}" for change in group[0].destroys]
     return lines
 
 
 def described(change: Change) -> str:
     """A change as subject, field, reason and place."""
-    field = f" {code(change.field)}" if change.field else ""
-    cause = f" ({code(str(change.cause))})" if change.cause is not None else ""
-    return f"{change.subject.kind} {code(change.subject.name)}{field}: {inline(change.why)}{cause}"
+    field = f" {code(change.field, WHOLE)}" if change.field else ""
+    cause = f" ({code(str(change.cause), WHOLE)})" if change.cause is not None else ""
+    return f"{change.subject.kind} {code(change.subject.name, WHOLE)}{field}: {inline(change.why, WHOLE)}{cause}"
 
 
 def marker(head_sha: str, section: str, plans: Sequence[Plan]) -> str:

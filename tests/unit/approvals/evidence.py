@@ -109,9 +109,9 @@ def review(
     commit: str | None = "head",
     at: str | None = "12:05",
     body: str = "",
-    id: int = 0,
+    number: int = 0,
 ) -> Review:
-    return Review(id, account(by), ReviewState(state), sha(commit), time_of(at), body)
+    return Review(number, account(by), ReviewState(state), sha(commit), time_of(at), body)
 
 
 def posted(
@@ -162,7 +162,7 @@ def pull_request(**over: Any) -> PullRequest:
         "merge_commit": ("merge_commit", sha),
         "updated": ("updated_at", time_of),
     }
-    given = dict(words[k][:1] + (words[k][1](v),) if k in words else (k, v) for k, v in over.items())
+    given = dict((words[k][0], words[k][1](v)) if k in words else (k, v) for k, v in over.items())
     updated = time_of("12:06")
     assert updated is not None
     plain = PullRequest(
@@ -270,7 +270,7 @@ def evidence(
     reading = PullRequestReading(
         pull_request=first,
         again=second,
-        reviews=tuple(review(**({"id": 50 + index} | dict(r))) for index, r in enumerate(reviews)),
+        reviews=tuple(review(**({"number": 50 + index} | dict(r))) for index, r in enumerate(reviews)),
         commits=tuple(commit(**{("sha_" if k == "sha" else k): v for k, v in c.items()}) for c in commits),
         timeline=tuple(event(**e) for e in timeline),
         permissions=tuple(Permission(ACCOUNTS[n].id, role) for n, role in given_roles.items() if role is not None),

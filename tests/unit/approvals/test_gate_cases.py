@@ -1,4 +1,4 @@
-"""Every number of the gate that has a case file: its attacks are stopped by that number, its honest twins go through."""
+"""Every number of the gate that has a case file: that number stops its attacks, and its honest twins go through."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 from reconciler.approvals import decide, gate
 from reconciler.model.approval import Gate, Open, Reason
+from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 FILES = sorted((Path(__file__).parents[2] / "cases" / "gate").glob("*.yaml"))
 

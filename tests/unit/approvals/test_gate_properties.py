@@ -1,4 +1,4 @@
-"""Properties of the gate over many evidences: what only takes away never opens it, and the answer is a pure function."""
+"""Properties of the gate over many evidences: what only takes away never opens it, and the same gives the same."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def taken_away(whole: Evidence) -> list[Evidence]:
         others.append(replace(reading, commits=(*reading.commits, extra), pull_request=counts, again=counts))
     for kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.BASE_CHANGED, TimelineKind.REOPENED):
         others.append(replace(reading, timeline=(*reading.timeline, TimelineEvent(kind, None, None))))
-    objection = review("operator", "CHANGES_REQUESTED", at="12:07", id=99)
+    objection = review("operator", "CHANGES_REQUESTED", at="12:07", number=99)
     others.append(replace(reading, reviews=(*reading.reviews, objection)))
     return [replace(whole, reading=other) for other in others] + [
         replace(whole, posted=()),
