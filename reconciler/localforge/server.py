@@ -20,6 +20,7 @@ from reconciler.localforge import git_http
 from reconciler.localforge.database import Database
 from reconciler.localforge.forge import Forge, system_clock
 from reconciler.localforge.git_data import WEB_FLOW_ID
+from reconciler.localforge.graphql.endpoint import graphql_endpoint
 from reconciler.localforge.records import User
 from reconciler.localforge.rest.routes import rest_routes
 from reconciler.localforge.seed import Seed, apply_seed, load_seed
@@ -62,6 +63,9 @@ def app_of(forge: Forge) -> Starlette:
     async def git(request: Request) -> Response:
         return await git_http.git_endpoint(forge, request)
 
+    async def query(request: Request) -> Response:
+        return await graphql_endpoint(forge, request)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
@@ -69,6 +73,7 @@ def app_of(forge: Forge) -> Starlette:
 
     app = Starlette(
         routes=[
+            Route("/api/graphql", query, methods=["POST"]),
             Mount("/api/v3", app=Router(rest_routes(forge))),
             Route("/{owner}/{repository}/{path:path}", git, methods=["GET", "POST"]),
         ],

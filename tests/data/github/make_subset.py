@@ -1,11 +1,12 @@
-"""Cuts what the forge's tests need out of GitHub's published descriptions, so that the tests run without a network.
+"""Cuts what the forge and its tests need out of GitHub's published descriptions, so that no test needs a network.
 
-    npm install @octokit/openapi@23.0.2 @octokit/webhooks-examples@7.6.1
+    npm install @octokit/openapi@23.0.2 @octokit/webhooks-examples@7.6.1 @octokit/graphql-schema@15.26.1
     python tests/data/github/make_subset.py node_modules
 
 writes `openapi.json` (the answers of the operations below, as JSON Schema, descriptions left out) and
-`webhooks-examples.json.gz` (the example payloads) beside this script. Both packages are under the MIT licence, whose
-notice is kept in `LICENSES.md`.
+`webhooks-examples.json.gz` (the example payloads) beside this script, and the types and fields below to
+`reconciler/localforge/graphql/schema.graphql`. The packages are under the MIT licence, whose notices are kept in
+`LICENSES.md`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import graphql
+
 HERE = Path(__file__).parent
+GRAPHQL = HERE.parents[2] / "reconciler" / "localforge" / "graphql" / "schema.graphql"
 
 REPOSITORY = "/repos/{owner}/{repo}"
 OPERATIONS = (
@@ -108,6 +113,83 @@ OPERATIONS = (
         )
     ),
 )
+GRAPHQL_FIELDS = {  # what gh asks for; the fields' arguments and the types of those come along
+    "Query": "id node repository viewer",
+    "Mutation": "addComment addPullRequestReview closePullRequest convertPullRequestToDraft createPullRequest "
+    "markPullRequestReadyForReview mergePullRequest reopenPullRequest requestReviews updatePullRequest",
+    "Actor": "login url avatarUrl",
+    "Node": "id",
+    "PageInfo": "endCursor hasNextPage hasPreviousPage startCursor",
+    "User": "id login name email url avatarUrl databaseId",
+    "Bot": "id login url avatarUrl databaseId",
+    "Organization": "id login name url avatarUrl databaseId",
+    "Team": "id name slug organization",
+    "Mannequin": "id login url avatarUrl",
+    "RepositoryOwner": "id login url avatarUrl",
+    "Repository": "id name nameWithOwner owner description url isPrivate isFork isArchived hasIssuesEnabled "
+    "hasWikiEnabled viewerPermission defaultBranchRef parent mergeCommitAllowed rebaseMergeAllowed "
+    "squashMergeAllowed deleteBranchOnMerge pullRequest pullRequests ref assignableUsers labels milestones "
+    "pullRequestTemplates databaseId",
+    "PullRequestTemplate": "filename body",
+    "Ref": "id name prefix target",
+    "GitObject": "id oid",
+    "Commit": "id oid messageHeadline messageBody message committedDate authoredDate authors statusCheckRollup url",
+    "GitActorConnection": "nodes totalCount pageInfo",
+    "GitActor": "name email user date",
+    "PullRequest": "id databaseId number title body state url isDraft closed closedAt merged mergedAt mergedBy "
+    "mergeCommit mergeable mergeStateStatus reviewDecision author baseRefName baseRefOid headRefName headRefOid "
+    "baseRef headRef headRepository headRepositoryOwner baseRepository repository isCrossRepository "
+    "maintainerCanModify additions deletions changedFiles commits files comments reviews latestReviews "
+    "reviewRequests assignees labels projectCards projectItems milestone reactionGroups createdAt updatedAt "
+    "autoMergeRequest",
+    "AutoMergeRequest": "enabledAt",
+    "PullRequestConnection": "nodes totalCount pageInfo",
+    "PullRequestCommitConnection": "nodes totalCount pageInfo",
+    "PullRequestCommit": "id commit",
+    "PullRequestChangedFileConnection": "nodes totalCount pageInfo",
+    "PullRequestChangedFile": "additions deletions path",
+    "IssueCommentConnection": "nodes totalCount pageInfo",
+    "IssueComment": "id author authorAssociation body createdAt updatedAt includesCreatedEdit isMinimized "
+    "minimizedReason reactionGroups url viewerDidAuthor",
+    "IssueCommentEdge": "cursor node",
+    "PullRequestReviewConnection": "nodes totalCount pageInfo",
+    "PullRequestReview": "id author authorAssociation submittedAt body state commit reactionGroups url",
+    "ReviewRequestConnection": "nodes totalCount pageInfo",
+    "ReviewRequest": "id requestedReviewer",
+    "RequestedReviewer": "",
+    "UserConnection": "nodes totalCount pageInfo",
+    "LabelConnection": "nodes totalCount pageInfo",
+    "Label": "id name description color",
+    "MilestoneConnection": "nodes totalCount pageInfo",
+    "Milestone": "id number title description dueOn",
+    "ProjectCardConnection": "nodes totalCount pageInfo",
+    "ProjectCard": "id project column",
+    "Project": "id name",
+    "ProjectColumn": "id name",
+    "ProjectV2ItemConnection": "nodes totalCount pageInfo",
+    "ProjectV2Item": "id project",
+    "ProjectV2": "id title",
+    "ReactionGroup": "content users",
+    "ReactingUserConnection": "totalCount pageInfo",
+    "StatusCheckRollup": "id state contexts",
+    "StatusCheckRollupContextConnection": "nodes totalCount pageInfo",
+    "StatusCheckRollupContext": "",
+    "StatusContext": "id context state targetUrl createdAt description isRequired",
+    "CheckRun": "id name checkSuite status conclusion startedAt completedAt detailsUrl isRequired",
+    "CheckSuite": "id workflowRun",
+    "WorkflowRun": "id workflow",
+    "Workflow": "id name",
+    "AddCommentPayload": "clientMutationId commentEdge",
+    "AddPullRequestReviewPayload": "clientMutationId pullRequestReview",
+    "ClosePullRequestPayload": "clientMutationId pullRequest",
+    "ConvertPullRequestToDraftPayload": "clientMutationId pullRequest",
+    "CreatePullRequestPayload": "clientMutationId pullRequest",
+    "MarkPullRequestReadyForReviewPayload": "clientMutationId pullRequest",
+    "MergePullRequestPayload": "clientMutationId pullRequest",
+    "ReopenPullRequestPayload": "clientMutationId pullRequest",
+    "RequestReviewsPayload": "clientMutationId pullRequest",
+    "UpdatePullRequestPayload": "clientMutationId pullRequest",
+}
 LEFT_OUT = {"description", "title", "example", "examples", "deprecated", "readOnly", "default", "externalDocs"}
 
 
@@ -175,6 +257,67 @@ def examples(packages: Path) -> bytes:
     return gzip.compress(json.dumps(payloads, separators=(",", ":"), sort_keys=True).encode(), 9, mtime=0)
 
 
+def graphql_schema(text: str) -> str:
+    """The part of GitHub's GraphQL schema that `GRAPHQL_FIELDS` names, without descriptions and directives."""
+    whole = graphql.parse(text, no_location=True)
+    types = {one.name.value: one for one in whole.definitions if hasattr(one, "name")}
+    kept: dict[str, Any] = {}
+
+    def keep_input(reference: Any) -> None:
+        """An argument's type, with all that it is made of."""
+        while not isinstance(reference, graphql.NamedTypeNode):
+            reference = reference.type
+        name = reference.name.value
+        if name in kept or name not in types or name in graphql.specified_scalar_types:
+            return
+        kept[name] = _plain(types[name])
+        for field in getattr(types[name], "fields", None) or ():
+            keep_input(field.type)
+
+    for name, names in GRAPHQL_FIELDS.items():
+        found = _plain(types[name])
+        if isinstance(found, graphql.UnionTypeDefinitionNode):
+            kept[name] = found
+            continue
+        found = replace(
+            found,
+            interfaces=tuple(one for one in found.interfaces or () if one.name.value in GRAPHQL_FIELDS),
+            fields=tuple(field for field in found.fields if field.name.value in names.split()),
+        )
+        missing = set(names.split()) - {field.name.value for field in found.fields}
+        if missing:
+            raise LookupError(f"{name} has no {missing}")
+        kept[name] = found
+        for field in found.fields:
+            for argument in field.arguments or ():
+                keep_input(argument.type)
+            reference = field.type
+            while not isinstance(reference, graphql.NamedTypeNode):
+                reference = reference.type
+            if reference.name.value not in GRAPHQL_FIELDS:
+                if isinstance(types.get(reference.name.value), graphql.ObjectTypeDefinitionNode):
+                    raise LookupError(f"{name}.{field.name.value} is a {reference.name.value}, which is not listed")
+                keep_input(field.type)
+    printed = (graphql.print_ast(kept[name]) for name in sorted(kept))
+    return "# Cut from @octokit/graphql-schema (MIT, GitHub) by tests/data/github/make_subset.py\n\n" + "\n\n".join(
+        printed
+    )
+
+
+def _plain(node: Any) -> Any:
+    """A copy without descriptions and directives."""
+
+    class Stripper(graphql.Visitor):
+        def enter(self, node: Any, *_: Any) -> Any:
+            if isinstance(node, graphql.DirectiveNode):
+                return graphql.REMOVE
+            if getattr(node, "description", None) is not None:
+                return replace(node, description=None)
+            return None
+
+    return graphql.visit(node, Stripper())
+
+
 def main(node_modules: Path) -> None:
     packages = node_modules / "@octokit"
     version = json.loads((packages / "openapi/package.json").read_text())["version"]
@@ -182,6 +325,7 @@ def main(node_modules: Path) -> None:
     text = json.dumps(subset(description, version), separators=(",", ":"), sort_keys=True)
     (HERE / "openapi.json").write_text(text + "\n")
     (HERE / "webhooks-examples.json.gz").write_bytes(examples(packages))
+    GRAPHQL.write_text(graphql_schema((packages / "graphql-schema/schema.graphql").read_text()) + "\n")
 
 
 if __name__ == "__main__":
