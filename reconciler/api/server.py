@@ -1,4 +1,4 @@
-"""The control plane's HTTP server: GET /healthz and /readyz, POST /hooks/github. A webhook is a hint and nothing more."""
+"""The control plane's HTTP server: GET /healthz and /readyz, POST /hooks/github. A webhook is only a hint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Hooks:
     secret: bytes | None
     seen: Callable[[str, datetime], bool]
     now: Callable[[], datetime]
-    take: Callable[[webhooks.Hint], None]
+    take: Callable[[webhooks.Due], None]
 
 
 def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:

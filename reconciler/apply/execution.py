@@ -17,7 +17,7 @@ from typing import Any, assert_never
 
 from reconciler import diff
 from reconciler.apply.operations import Done, Failed, perform
-from reconciler.diff import arrival
+from reconciler.diff.arrival import ArrivalFailed, Arrived, Wait, Watch, judge
 from reconciler.model.deployment import Deployment, DeploymentState, OperationResult, TargetResult
 from reconciler.model.desired import Bundle, DesiredService, DesiredTarget, HealthPolicy
 from reconciler.model.errors import ReconcilerError, Retryable
@@ -248,19 +248,19 @@ class _TargetRun:
     ) -> _Stopped | None:
         """Until every one of the services has arrived, or the first has failed."""
         waiting = [service for service in self.prepared.desired.services if service.name in services]
-        watch = arrival.Watch.begin(before)
+        watch = Watch.begin(before)
         while waiting:
             observed = self.prepared.host.observe(self.prepared.request)
             elapsed = (self.execution.clock.now() - began).total_seconds()
             watch = watch.saw(observed, elapsed)
             still: list[DesiredService] = []
             for service in waiting:
-                match arrival.judge(service, health, watch):
-                    case arrival.Arrived():
+                match judge(service, health, watch):
+                    case Arrived():
                         pass
-                    case arrival.Wait():
+                    case Wait():
                         still.append(service)
-                    case arrival.ArrivalFailed(reason=reason):
+                    case ArrivalFailed(reason=reason):
                         return _Stopped(
                             DeploymentState.NOT_CONVERGED,
                             f"{self.prepared.desired.target}: {service.name}: {reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
@@ -29,7 +30,4 @@ def decode_plan(record: dict[str, Any]) -> Plan:
     """The plan that `encode_plan` stored. pydantic.ValidationError when the record is not one."""
     operations = tuple(_KINDS[stored["kind"]].validate_python(stored["fields"]) for stored in record["operations"])
     plan = _PLAN.validate_python({**record, "operations": ()})
-    return Plan(
-        plan.target, plan.engine_id, plan.changes, operations, plan.stages, plan.images, plan.files, plan.obstacles,
-        plan.digest, plan.definitions,
-    )  # fmt: skip
+    return replace(plan, operations=operations)

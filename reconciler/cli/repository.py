@@ -9,6 +9,7 @@ import click
 from reconciler import desired
 from reconciler.cli.envelope import Answer, answering
 from reconciler.model.errors import InvalidInput
+from reconciler.model.location import Problem
 from reconciler.sources.working_tree import read_working_tree
 
 
@@ -45,7 +46,7 @@ def validate_command(directory: Path, render: bool) -> Answer:
         from reconciler.compose.rendering import SandboxRenderer
 
         renderer = SandboxRenderer(None)
-        problems = []
+        problems: list[Problem] = []
         for environment in state.environments:
             try:
                 rendered = renderer.render(desired.render_input(tree, environment))

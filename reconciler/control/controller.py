@@ -25,6 +25,7 @@ from reconciler.control.requests import (
 )
 from reconciler.model.errors import ReconcilerError, Retryable, Terminal
 from reconciler.model.pull_request import PullRequest
+from reconciler.model.target import EnvironmentName
 
 WORKERS = 6
 BACKOFF_BASE = 1.0
@@ -35,7 +36,7 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
     """Do what a request asks for; the result, and the requests that follow from it."""
     match request:
         case Poll():
-            return Done(), pipeline_poll(parts, seen)
+            return Done(), poll(parts, seen)
         case ReviewRequest(number=number):
             pipeline.review(parts, number)
             return Done(), ()
@@ -43,7 +44,7 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
             return pipeline.reconcile(parts, environment).result, ()
         case ResumeRequest(deployment=deployment):
             done = pipeline.resume(parts, deployment)
-            return Done(), (ReconcileRequest(pipeline.environment_of(done)),)
+            return Done(), (ReconcileRequest(EnvironmentName(done.project, done.environment)),)
         case _:
             assert_never(request)
 
@@ -59,7 +60,7 @@ class Seen:
         return (pull.head_sha, pull.updated_at.isoformat(), tip)
 
 
-def pipeline_poll(parts: Parts, seen: Seen) -> tuple[Request, ...]:
+def poll(parts: Parts, seen: Seen) -> tuple[Request, ...]:
     """Compare forge and mirror with what the last poll saw; only what moved becomes due."""
     parts.source.fetch()
     tip = parts.source.branch_head(parts.branch)
@@ -115,6 +116,11 @@ class Controller:
         with self._changed:
             self._due[request] = min(at, self._due.get(request, at))
             self._changed.notify()
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether the loop runs; what is down behind it shows in the status and not here."""
+        alive = bool(self._threads) and all(thread.is_alive() for thread in self._threads)
+        return (True, "") if alive and not self._stopping else (False, "the loop does not run")
 
     def resync(self) -> None:
         """Make everything due: every environment compared, every open pull request judged again."""

@@ -9,7 +9,7 @@ from reconciler.control.parts import Parts
 from reconciler.model.approval import Landing, Reason
 from reconciler.model.errors import NotFound, UntrustedHistory
 from reconciler.model.pull_request import PullRequest
-from reconciler.model.revision import CleanMerge
+from reconciler.model.revision import CleanMerge, CommitInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ def steps(parts: Parts, repository: int, verified: str, tip: str) -> tuple[Step,
     branch = approvals.DeployBranch(repository, parts.branch)
     associations = {commit.sha: parts.forge.pull_requests_of(commit.sha) for commit in commits}
     pulls = {pull.number: pull for found in associations.values() for pull in found if pull.merged}
-    sizes = {number: _size(parts, pull) for number, pull in pulls.items()}
-    pairs = approvals.candidates(branch, commits, associations, sizes)
+    heads = {number: _own_commits(parts, tip, pull) for number, pull in pulls.items()}
+    pairs = approvals.candidates(branch, commits, associations, heads)
     expected = {(first_parent, head): _merged_tree(parts, first_parent, head) for first_parent, head in pairs}
-    found = approvals.classify(branch, verified, commits, associations, sizes, expected)
+    found = approvals.classify(branch, verified, commits, associations, heads, expected)
     before, result = verified, list[Step]()
     for part in found:
         match part:
@@ -83,13 +83,12 @@ def _is_ancestor(parts: Parts, older: str, newer: str) -> bool:
         return False
 
 
-def _size(parts: Parts, pull: PullRequest) -> int:
-    """How many commits a rebase of the pull request lands: those of its own that are no merges."""
+def _own_commits(parts: Parts, tip: str, pull: PullRequest) -> tuple[CommitInfo, ...]:
+    """The commits of the pull request's head that the branch does not contain: what a rebase or a squash landed."""
     try:
-        between = parts.source.commits_between(pull.base_sha, pull.head_sha)
+        return parts.source.commits_between(tip, pull.head_sha)
     except NotFound:
-        return 0
-    return sum(1 for commit in between if len(commit.parents) == 1)
+        return ()
 
 
 def _merged_tree(parts: Parts, first_parent: str, head: str) -> str | None:

@@ -72,7 +72,7 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
             made.append(parts.engine.execute(cut_off.id))
     while True:
         match advancing.next_step(parts, trust, name):
-            case advancing.Deploy() as deploy:
+            case execution.Deploy() as deploy:
                 made.append(parts.engine.execute(execution.queue(parts, name, deploy)))
                 if made[-1].outcome is not DeploymentState.SUCCEEDED:
                     record = remembering.record(parts, name)

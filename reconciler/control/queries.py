@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconciler import approvals, diff
+from reconciler.apply.execution import subject_of
 from reconciler.control import changes, drifting, evidence, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Snapshot, TargetPlan
@@ -92,14 +93,14 @@ def drift(parts: Parts, names: Iterable[EnvironmentName]) -> tuple[Drift, ...]:
 def _drift(parts: Parts, name: EnvironmentName) -> Drift:
     record = parts.states.environment(name)
     if record is None or record.verified is None or record.deployment is None:
-        data = {"environment": str(name), "sync": "Unknown", "changes": [], "reason": "never deployed"}
-        return Drift(name, data, f"{name}: never deployed", False)
+        unknown = {"environment": str(name), "sync": "Unknown", "changes": [], "reason": "never deployed"}
+        return Drift(name, unknown, f"{name}: never deployed", False)
     at = planning.snapshot(parts.source.tree(record.verified))
     plans = planning.plan_environment(parts, at, at, name)
     found = [drifting.described(p, c) for p in planning.planned(plans) for c in p.plan.changes]
     away = [{"target": str(u.target), "error": str(u.error)} for u in planning.unplanned(plans)]
     health = worst(s.health for p in planning.planned(plans) for s in diff.health(p.prepared.desired, p.observed))
-    data = {
+    data: dict[str, Any] = {
         "environment": str(name),
         "revision": record.verified,
         "sync": "Unknown" if away else "OutOfSync" if found else "Synced",
@@ -199,7 +200,7 @@ def plan_data(plan: Planned) -> dict[str, Any]:
         "engine": plan.plan.engine_id,
         "changes": [drifting.described(plan, change) for change in plan.plan.changes],
         "operations": [
-            {"operation": type(o).__name__, "subject": diff.subject_of(o), "why": o.why} for o in plan.plan.operations
+            {"operation": type(o).__name__, "subject": subject_of(o), "why": o.why} for o in plan.plan.operations
         ],
         "obstacles": [{"text": o.text, "hint": o.hint} for o in plan.plan.obstacles],
     }

@@ -82,12 +82,11 @@ class RuleSet:
 class Evidence:
     """Everything that one decision may look at, complete or marked as not.
 
-    `repository` is the pinned id, `deploy_branch` the environment's branch. `rule_sets` must all pass. `posted`
-    are the plans
-    that the ledger holds for this pull request. `expected` is the set of targets that the change affects, computed
-    from git alone (gate 30). `landing` is None before the merge. `policy_readable` is False when policy, principals or the
-    format file could not be read at one of the origins; `rules_touched` and `others_touched` say what the files
-    change.
+    `repository` is the pinned id, `deploy_branch` the environment's branch. `rule_sets` must all pass. `posted` are the
+    plans that the ledger holds for this pull request. `expected` is the set of targets that the change affects,
+    computed from git alone (gate 30). `landing` is None before the merge. `policy_readable` is False when policy,
+    principals or the format file could not be read at one of the origins; `rules_touched` and `others_touched` say
+    what the files change. `holds` are sentences about windows and suspensions.
     """
 
     repository: int

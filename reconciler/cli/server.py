@@ -1,0 +1,103 @@
+"""`serve` and `reconcile --once`: the control plane in a loop, and once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, fail
+from reconciler.model.errors import InvalidInput, ReconcilerError
+
+
+@click.command("serve")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="JSON: one line when ready, log lines on stderr.")
+def serve_command(config: Path, as_json: bool) -> None:
+    """Watch the repository and the hosts; webhooks and polling, either alone suffices."""
+    from reconciler import logs
+
+    logs.set_up(as_json)
+    try:
+        _serve(config, as_json)
+    except ReconcilerError as error:
+        fail(error, as_json)
+
+
+def _serve(config: Path, as_json: bool) -> None:
+    import uvicorn
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    from reconciler.api.server import Hooks, build_app
+    from reconciler.bootstrap import open_parts
+    from reconciler.control.controller import Controller
+    from reconciler.control.requests import Poll, ReviewRequest
+    from reconciler.forges import webhooks
+    from reconciler.settings import read_secret, read_settings
+
+    settings = read_settings(config)
+    secret_file = settings.forge.webhook_secret_file
+    secret = read_secret(settings.resolve(secret_file)).encode() if secret_file is not None else None
+    host, _, port = settings.listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidInput(f"listen: '{settings.listen}' is not HOST:PORT", where=str(config))
+    with open_parts(config) as parts, socket.create_server((host, int(port))) as listening:
+        controller = Controller(parts)
+
+        def take(hint: webhooks.Due) -> None:
+            for number in hint.pull_requests:
+                controller.put(ReviewRequest(number))
+            controller.put(Poll())
+
+        hooks = Hooks(secret, parts.states.delivery_seen, parts.clock.now, take)
+        app = build_app(hooks, controller.ready)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+        )
+        scheduler = BackgroundScheduler(timezone="UTC")
+        scheduler.add_job(controller.put, "interval", args=[Poll()], seconds=settings.poll.total_seconds())
+        scheduler.add_job(controller.resync, "interval", seconds=settings.resync.total_seconds())
+        stopping = threading.Event()
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            stopping.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        web = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+        web.start()
+        controller.start()
+        scheduler.start()
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        click.echo(json.dumps({"ok": True, "data": {"url": address}}) if as_json else f"reconciler serves at {address}")
+        stopping.wait()
+        scheduler.shutdown(wait=False)
+        server.should_exit = True
+        controller.stop()
+        web.join(timeout=10)
+
+
+@click.command("reconcile")
+@click.option("--once", is_flag=True, required=True, help="Do everything that is due, once.")
+@config_option
+@answering
+def reconcile_command(once: bool, config: Path) -> Answer:  # noqa: ARG001 - the flag says what the command does
+    """Review every open pull request and reconcile every environment, once; exit 1 when something could not be done."""
+    from reconciler import logs
+    from reconciler.bootstrap import open_parts
+    from reconciler.control import once as run
+
+    logs.set_up(as_json=True)
+    with open_parts(config) as parts:
+        report = run.everything(parts)
+    lines = [f"pull request {r['pull_request']}: {r['gate']}" for r in report["reviews"]]
+    lines += [
+        f"{e['environment']}: {e['sync']} {e['hold'] or ''} {e['reason']}".rstrip() for e in report["environments"]
+    ]
+    lines += [f"FAILED {f['request']}: {f['error']}" for f in report["failures"]]
+    return Answer(report, "\n".join(lines), ERROR if report["failures"] else OK)

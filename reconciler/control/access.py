@@ -1,0 +1,35 @@
+"""The scope that each command needs; the faces ask here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A command, the scope it needs, and whether anything changes by it."""
+
+    command: str
+    scope: str
+    changes: bool
+
+
+CAPABILITIES = (
+    Capability("status", "status:read", False),
+    Capability("why", "status:read", False),
+    Capability("plan", "plan:read", False),
+    Capability("drift", "plan:read", False),
+    Capability("deployments list", "status:read", False),
+    Capability("deployments show", "status:read", False),
+    Capability("ledger show", "ledger:read", False),
+    Capability("ledger verify", "ledger:read", False),
+    Capability("ledger export", "ledger:read", False),
+    Capability("hosts list", "status:read", False),
+    Capability("hosts check", "status:read", False),
+    Capability("rollback", "rollback:propose", True),
+    Capability("suspend", "environment:suspend", True),
+    Capability("resume", "environment:suspend", True),
+    Capability("trust init", "trust:write", True),
+    Capability("reconcile", "server:run", True),
+    Capability("serve", "server:run", True),
+)

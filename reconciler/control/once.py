@@ -1,0 +1,52 @@
+"""Everything that is due, once, in the caller's thread: `reconcile --once`, and what tests drive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.control import pipeline, queries
+from reconciler.control.parts import Parts
+from reconciler.control.requests import Request, ReviewRequest
+from reconciler.model.errors import ReconcilerError
+from reconciler.reports.gate import outcome, refusal_json
+
+
+def everything(parts: Parts) -> dict[str, Any]:
+    """Fetch, review every open pull request, reconcile every environment; one failure does not stop the others."""
+    reviews: list[dict[str, Any]] = []
+    environments: list[dict[str, Any]] = []
+    deployments: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+
+    def failed(request: Request | str, error: ReconcilerError) -> None:
+        failures.append({"request": str(request), "error": str(error), "code": error.code})
+
+    try:
+        parts.source.fetch()
+        pulls = parts.forge.open_pull_requests(parts.branch)
+    except ReconcilerError as error:
+        failed("poll", error)
+        pulls = ()
+    for pull in pulls:
+        try:
+            gate = pipeline.review(parts, pull.number)
+        except ReconcilerError as error:
+            failed(ReviewRequest(pull.number), error)
+        else:
+            answer = "not judged" if gate is None else outcome(gate)
+            refusal = refusal_json(gate) if gate is not None else None
+            reviews.append({"pull_request": pull.number, "head": pull.head_sha, "gate": answer, "refusal": refusal})
+    try:
+        names = pipeline.environments(parts)
+    except ReconcilerError as error:
+        failed("environments", error)
+        names = ()
+    for name in names:
+        try:
+            done = pipeline.reconcile(parts, name)
+        except ReconcilerError as error:
+            failed(str(name), error)
+        else:
+            environments.append(queries.environment_data(done.record))
+            deployments.extend(queries.deployment_data(parts, made) for made in done.deployments)
+    return {"reviews": reviews, "environments": environments, "deployments": deployments, "failures": failures}
