@@ -125,7 +125,7 @@ class SimulatedHost:
         )
         engine = Engine(self.engine_id, self._images, surroundings)
         interface = Interface(engine)
-        server = SimulatedSshServer(self.directory, self.socket, interface.serve, self._streamlocal)
+        server = SimulatedSshServer(self.directory, self.socket, interface.serve, self._streamlocal, self.local_socket)
         local: asyncio.Server | None = None
         clients: set[asyncio.Task[None]] = set()
 

@@ -3,7 +3,8 @@
 It is a real SSH server, and what it executes is real: `sh -c`, as the user who runs the simulation, with the
 simulated host's directory as home and working directory and a clean environment. That is no sandbox. It is safe for
 two reasons only: the server listens on loopback alone, and only the holder of the one authorised key gets in. SFTP
-stays below the host's directory; forwarding of ports and of any socket but the engine's is refused.
+stays below the host's directory; forwarding of ports and of any socket but the engine's is refused, and `docker`
+never means the machine's own.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from typing import Any
 
 import asyncssh
 
+from reconciler.simulation.engine import API_VERSION, VERSION
 from reconciler.simulation.http import Reader, Writer
 
 Serve = Callable[[Reader, Writer], Awaitable[None]]
-_DIAL = ["docker", "system", "dial-stdio"]
+# What `docker` says when a command nested in a shell calls it: the machine's own engine must not be reached from here.
+_NO_DOCKER = (
+    "#!/bin/sh\necho 'the simulated host has no docker command but version and system dial-stdio' >&2\nexit 127\n"
+)
 _SIGNALS = {name: getattr(signal, f"SIG{name}") for name in ("HUP", "INT", "KILL", "QUIT", "TERM", "USR1", "USR2")}
 
 
@@ -31,8 +36,11 @@ class SimulatedSshServer:
     with `streamlocal` False it refuses to forward it, as sshd does with DisableForwarding.
     """
 
-    def __init__(self, directory: Path, socket: str, serve_engine: Serve, streamlocal: bool) -> None:
+    def __init__(
+        self, directory: Path, socket: str, serve_engine: Serve, streamlocal: bool, local_socket: Path
+    ) -> None:
         self._directory = directory
+        self._local_socket = local_socket
         self._socket = socket
         self._serve_engine = serve_engine
         self._streamlocal = streamlocal
@@ -42,6 +50,10 @@ class SimulatedSshServer:
 
     async def listen(self, address: str, port: int, host_key: asyncssh.SSHKey, authorized_key: str) -> int:
         """Listen; the port. OSError when the port is taken."""
+        (self._directory / "bin").mkdir(exist_ok=True)
+        docker = self._directory / "bin" / "docker"
+        docker.write_text(_NO_DOCKER, encoding="utf-8")
+        docker.chmod(0o755)
         self._acceptor = await asyncssh.listen(
             address,
             port,
@@ -106,15 +118,34 @@ class SimulatedSshServer:
             process.stderr.write(b"This is a simulated host: it executes commands and has no login shell.\n")
             process.exit(1)
             return
-        if _is_dial(command):
-            with suppress(asyncssh.Error, OSError):
-                await self._serve_engine(process.stdin, process.stdout)
-            process.exit(0)
+        if (docker := _docker_arguments(command)) is not None:
+            await self._docker(process, docker)
             return
         try:
             process.exit(await self._run(process, command))
         except (asyncssh.Error, OSError):  # the connection ended before the command did
             process.close()
+
+    async def _docker(self, process: asyncssh.SSHServerProcess[bytes], arguments: list[str]) -> None:
+        """The two docker commands that a simulated host has; `--host` may name the engine's socket."""
+        if arguments[:1] == ["--host"]:
+            if arguments[1:2] != [f"unix://{self._socket}"]:
+                process.stderr.write(b"Cannot connect to the Docker daemon on a simulated host by that address\n")
+                process.exit(1)
+                return
+            arguments = arguments[2:]
+        match arguments:
+            case ["system", "dial-stdio"]:
+                with suppress(asyncssh.Error, OSError):
+                    await self._serve_engine(process.stdin, process.stdout)
+                process.exit(0)
+            case ["version", "--format", template]:
+                shown = template.replace("{{.Server.APIVersion}}", API_VERSION)
+                process.stdout.write(shown.replace("{{.Server.Version}}", VERSION).encode() + b"\n")
+                process.exit(0)
+            case _:
+                process.stderr.write(_NO_DOCKER.split("'")[1].encode() + b"\n")
+                process.exit(127)
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes], command: str) -> int:
         child = await asyncio.create_subprocess_exec(
@@ -144,10 +175,12 @@ class SimulatedSshServer:
             self._processes.discard(child)
 
     def _environment(self) -> dict[str, str]:
+        path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")
         return {
-            "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            "PATH": f"{self._directory}/bin:{path}",
             "HOME": str(self._directory),
             "SHELL": "/bin/sh",
+            "DOCKER_HOST": f"unix://{self._local_socket}",
             "LANG": "C.UTF-8",
         }
 
@@ -189,11 +222,13 @@ class _Files(asyncssh.SFTPServer):
         return path
 
 
-def _is_dial(command: str) -> bool:
+def _docker_arguments(command: str) -> list[str] | None:
+    """What follows `docker` where the command is just that; None for any other."""
     try:
-        return shlex.split(command) == _DIAL
+        words = shlex.split(command)
     except ValueError:
-        return False
+        return None
+    return words[1:] if words[:1] == ["docker"] else None
 
 
 async def _feed(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> None:
