@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,13 +167,13 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
         if tampered is not None and (noted is None or noted.sequence < written.sequence):
             parts.ledger.append("plan-edited", key, {"comment": said["comment"], "how": tampered}, parts.clock.now())
     edits = [entry.sequence for entry in parts.ledger.find("plan-edited", key)]
-    following = [*(entry.sequence for entry in plans[1:]), None]
+    following = [entry.sequence for entry in plans[1:]] + [sys.maxsize]
     return tuple(
         _posted(
             json.loads(entry.body)["data"],
-            any(entry.sequence < edit and (after is None or edit < after) for edit in edits),
+            any(entry.sequence < edit < after for edit in edits),
         )
-        for entry, after in zip(plans, following, strict=True)
+        for entry, after in zip(plans, following, strict=False)
     )
 
 

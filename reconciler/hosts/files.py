@@ -22,7 +22,7 @@ from reconciler.model.errors import Terminal
 from reconciler.model.redaction import printable
 
 _SECONDS = 300.0
-_DIGEST = re.compile(r"^[0-9a-f]{64}$")
+_DIGEST = re.compile(r"^[0-9a-f]{64}\Z")
 _ODD = 9  # exit code of our scripts for "not there, or not as it should be"
 
 # $1 the bundle's directory. One line per entry: mode, kind and name; then one hash per file.
@@ -96,8 +96,9 @@ def _checked(bundle: Bundle, contents: Mapping[str, bytes]) -> dict[str, tuple[b
         content = contents.get(file.path)
         if content is None or digest_bytes(content) != file.digest or len(content) != file.size:
             raise Terminal(f"{file.path} is not the file that was planned", where=f"bundle {bundle.source}")
-        inside = posixpath.relpath(file.path, bundle.source) if bundle.is_directory else posixpath.basename(file.path)
-        if inside.startswith(("../", "/")) or inside in ("", ".", "..") or "\\" in inside or not inside.isprintable():
+        inside = file.path  # relative to the bundle's source; a single file's is its base name
+        plain = posixpath.normpath(inside) == inside and inside.isprintable() and "\\" not in inside
+        if not plain or inside.startswith(("../", "/")) or inside in ("", ".", ".."):
             raise Terminal(f"{file.path} cannot be shipped under that name", where=f"bundle {bundle.source}")
         files[inside] = (content, file.executable)
     if not files:

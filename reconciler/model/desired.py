@@ -169,7 +169,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class ShippedFile:
-    """A repository file that a service mounts; `digest` is SHA-256 of its bytes."""
+    """A file of a bundle; `path` is relative to the bundle's source, `digest` SHA-256 of its bytes."""
 
     path: str
     digest: str
