@@ -101,6 +101,8 @@ class Forge:
         return self.database.find(Repository, owner=owner, name=name)
 
     def pull(self, repository: Repository, number: int) -> Pull | None:
+        if number >= 2**31:
+            return None  # more than the database's integers hold may be asked for
         return self.database.find(Pull, repository_id=repository.id, number=number)
 
 

@@ -47,6 +47,8 @@ HookEvent = Literal[
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
 BranchName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$")]
 
+RESERVED = ("api", "assets", "login", "logout")  # first parts of paths that are no owners
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -117,6 +119,8 @@ class Seed(Strict):
             if len(set(found)) != len(found):
                 raise ValueError(f"users and repositories: each {what} may be there only once")
         for repository in self.repositories:
+            if repository.name.partition("/")[0].lower() in RESERVED:
+                raise ValueError(f"repositories: {repository.name}: {', '.join(RESERVED)} are pages of the forge")
             for login in repository.collaborators:
                 if login.lower() not in logins:
                     raise ValueError(f"repositories: {repository.name}: collaborator {login} is not among the users")

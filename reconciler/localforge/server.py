@@ -21,6 +21,7 @@ from reconciler.localforge.database import Database
 from reconciler.localforge.forge import Forge, system_clock
 from reconciler.localforge.git_data import WEB_FLOW_ID
 from reconciler.localforge.graphql.endpoint import graphql_endpoint
+from reconciler.localforge.pages.views import page_routes
 from reconciler.localforge.records import User
 from reconciler.localforge.rest.routes import rest_routes
 from reconciler.localforge.seed import Seed, apply_seed, load_seed
@@ -75,6 +76,7 @@ def app_of(forge: Forge) -> Starlette:
         routes=[
             Route("/api/graphql", query, methods=["POST"]),
             Mount("/api/v3", app=Router(rest_routes(forge))),
+            *page_routes(forge),
             Route("/{owner}/{repository}/{path:path}", git, methods=["GET", "POST"]),
         ],
         lifespan=lifespan,
