@@ -32,6 +32,7 @@ class Remote:
         *parents: str,
         ref: str | None = "refs/heads/main",
         message: str = "Change\n",
+        email: str = "a@example.test",
     ) -> str:
         index = pygit2.Index()
         if parents:
@@ -44,11 +45,13 @@ class Remote:
             data = data.encode() if isinstance(data, str) else data
             oid = pygit2.Oid(hex=data.decode()) if mode == FileMode.COMMIT else self.repository.create_blob(data)
             index.add(pygit2.IndexEntry(path, oid, mode))
-        return self.commit_tree(str(index.write_tree(self.repository)), *parents, ref=ref, message=message)
+        return self.commit_tree(str(index.write_tree(self.repository)), *parents, ref=ref, message=message, email=email)
 
-    def commit_tree(self, tree: str, *parents: str, ref: str | None, message: str = "Change\n") -> str:
+    def commit_tree(
+        self, tree: str, *parents: str, ref: str | None, message: str = "Change\n", email: str = "a@example.test"
+    ) -> str:
         self.seconds += 1
-        who = pygit2.Signature("A", "a@example.test", self.seconds, 0)
+        who = pygit2.Signature("A", email, self.seconds, 0)
         sha = self.repository.create_commit(None, who, who, message, tree, list(parents))
         if ref:
             self.repository.references.create(ref, sha, force=True)
