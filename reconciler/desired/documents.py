@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -64,7 +65,14 @@ def read_node(file: str, data: bytes, *, compose: bool = False) -> tuple[yaml.No
     """The node tree of a file that holds one YAML document; `compose` admits the tags !reset and !override.
 
     The tree is None where it cannot be walked at all. A tree with duplicate keys or unknown tags comes with problems.
+    Nobody changes a node: trees are kept, since the same file is read for base, head and tip, time and again.
     """
+    node, problems = _read(file, data, compose)
+    return node, list(problems)
+
+
+@lru_cache(maxsize=512)
+def _read(file: str, data: bytes, compose: bool) -> tuple[yaml.Node | None, list[Problem]]:
     if len(data) > _MOST_BYTES:
         hint = "split the file"
         return None, [Problem(Location(file), f"is larger than {_MOST_BYTES} bytes", hint)]

@@ -297,6 +297,9 @@ class _Work:
     def _mount(self, service: str, mount: Mapping[str, Any]) -> dict[str, Any]:
         where, target = f"services.{service}.volumes.{mount.get('target')}", mount.get("target")
         kind = mount.get("type")
+        if not str(target).startswith("/"):
+            hint = "a volume's name of one letter reads as a Windows drive: use a longer one"
+            self.problem(where, f"service '{service}': the mount target '{target}' is not an absolute path", hint)
         if kind not in ("bind", "volume", "tmpfs"):
             self.problem(where, f"service '{service}': mounts of type '{kind}' are not supported", "use a volume")
         if kind != "bind":

@@ -71,7 +71,8 @@ services:
 
 def test_the_overlay_is_the_cause_of_what_it_sets_and_of_nothing_else() -> None:
     found = index(
-        "services:\n  web:\n    image: a\n    environment: {A: x, B: y}\nnetworks:\n  front: {}\nvolumes:\n  data: {}\n",
+        "services:\n  web:\n    image: a\n    environment: {A: x, B: y}\n"
+        "networks:\n  front: {}\nvolumes:\n  data: {}\n",
         "services:\n  web:\n    environment:\n      B: z\nvolumes:\n  data:\n    labels: {a: b}\n",
     )
     assert found["services.web.image"] == f"{BASE}:3"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.desired.repositories import ROOT, edited, sample
 
 from reconciler.desired import load
 from reconciler.model.errors import InvalidInput
+from tests.unit.desired.repositories import ROOT, edited, sample
 
 
 def cases() -> list[Any]:
