@@ -130,13 +130,11 @@ def strictness(tier: str) -> int:
 
 def rule_changes(base: DesiredState | None, head: DesiredState, changed_files: Sequence[str] = ()) -> RuleChanges:
     """What the change from base to head does to the rules. `changed_files` are repository paths (a rename is both)."""
-    actions = set(policy_actions(base, head, changed_files)) | set(host_actions(base, head))
-    ruled = tuple(path for path in changed_files if is_rule_file(path))
-    rules_touched = bool(actions or ruled)
+    actions = {*policy_actions(base, head, changed_files), *host_actions(base, head, changed_files)}
     return RuleChanges(
         actions=tuple(sorted(actions)),
-        findings=tuple(unreachable_quorums(head)) if rules_touched else (),
-        rules_touched=rules_touched,
+        findings=tuple(unreachable_quorums(head)) if actions else (),
+        rules_touched=bool(actions),
         others_touched=touches_others(base, head, changed_files),
     )
 
@@ -148,23 +146,24 @@ def policy_actions(base: DesiredState | None, head: DesiredState, changed_files:
         or base.policy != head.policy
         or base.principals != head.principals
         or base.deploy_branch != head.deploy_branch
-        or any(path in RULE_FILES for path in changed_files)
+        or any(is_policy_file(path) for path in changed_files)
         or any(gate_fields(spec) != gate_fields(head.environment(spec.name)) for spec in kept(base, head))
     ):
         yield Action.CHANGE_POLICY
 
 
-def host_actions(base: DesiredState | None, head: DesiredState) -> Iterator[Action]:
-    """`change_host` where a host is new or differs in anything that decides where we connect or what may run there,
-    `remove_host` where one is gone.
+def host_actions(base: DesiredState | None, head: DesiredState, changed_files: Sequence[str]) -> Iterator[Action]:
+    """`change_host` where a host is new or differs, or a file of hosts does in whatever way; `remove_host` where one is
+    gone.
     """
-    for host in head.hosts:
-        was = base.host(host.name) if base is not None else None
-        if was is None or replace(was, location=host.location) != host:
-            yield Action.CHANGE_HOST
-    for host in base.hosts if base is not None else ():
-        if head.host(host.name) is None:
-            yield Action.REMOVE_HOST
+    before = {host.name: host for host in base.hosts} if base is not None else {}
+    after = {host.name: host for host in head.hosts}
+    removed = before.keys() - after.keys()
+    if removed:
+        yield Action.REMOVE_HOST
+    differs = any(name not in before or replace(before[name], location=h.location) != h for name, h in after.items())
+    if differs or (not removed and any(is_host_file(path) for path in changed_files)):
+        yield Action.CHANGE_HOST
 
 
 def kept(base: DesiredState, head: DesiredState) -> Iterator[EnvironmentSpec]:
@@ -190,7 +189,7 @@ def touches_others(base: DesiredState | None, head: DesiredState, changed_files:
     pairs = [(spec, head.environment(spec.name)) for spec in base.environments]
     if any(after is not None and other_fields(spec, after) != after for spec, after in pairs):
         return True
-    return any(not is_rule_file(path) and not is_environment_file(path) for path in changed_files)
+    return any(not (is_policy_file(path) or is_host_file(path) or is_environment_file(path)) for path in changed_files)
 
 
 def environment_names(state: DesiredState) -> frozenset[EnvironmentName]:
@@ -198,11 +197,14 @@ def environment_names(state: DesiredState) -> frozenset[EnvironmentName]:
     return frozenset(spec.name for spec in state.environments)
 
 
-def is_rule_file(path: str) -> bool:
-    """Policy, principals, the format file, hosts; and git's own files that change what others mean (44)."""
-    return (
-        path in RULE_FILES or path.startswith("hosts/") or path.rpartition("/")[2] in (".gitattributes", ".gitmodules")
-    )
+def is_policy_file(path: str) -> bool:
+    """Policy, principals, the format file; and git's own files, which change what others mean (44)."""
+    return path in RULE_FILES or path.rpartition("/")[2] in (".gitattributes", ".gitmodules")
+
+
+def is_host_file(path: str) -> bool:
+    """A file of hosts."""
+    return path.startswith("hosts/")
 
 
 def is_environment_file(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,38 @@ def test_without_its_number_the_attack_would_go_through(case: dict[str, Any], mo
     assert isinstance(decision(case), Open), (
         "another check stops this too: the case does not show that its number works"
     )
+
+
+def together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
+    """Both evidences as one: reviews and events after each other; None where they contradict each other."""
+    whole = dict(one)
+    for key, value in other.items():
+        if key not in whole:
+            whole[key] = value
+        elif key in ("reviews", "timeline"):
+            whole[key] = [*whole[key], *value]
+        elif key != "plans" and isinstance(value, dict) and isinstance(whole[key], dict):
+            inner = together(whole[key], value)
+            if inner is None:
+                return None
+            whole[key] = inner
+        elif whole[key] != value:
+            return None
+    return whole
+
+
+def test_no_two_attacks_together_open_the_gate() -> None:
+    attacks = [case.values[0] for case in cases("attacks", "missing")]
+    tried = 0
+    for one, other in combinations(attacks, 2):
+        both = together(one["evidence"], other["evidence"])
+        if both is None or ("now" in one and "now" in other):
+            continue
+        tried += 1
+        now = one.get("now") or other.get("now") or NOW
+        answer = decision({"evidence": both, "now": now})
+        assert not isinstance(answer, Open), (one["name"], other["name"])
+    assert tried > 5000
 
 
 def test_every_number_of_the_first_part_has_a_file_with_an_attack_and_an_honest_twin() -> None:

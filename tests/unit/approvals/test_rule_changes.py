@@ -172,7 +172,11 @@ def test_a_new_environment_is_a_deployment_and_no_change_of_the_rules() -> None:
 
 
 def test_files_of_git_that_change_what_others_mean_are_rules() -> None:
-    assert changes(state(), "projects/shop/.gitattributes").rules_touched
+    assert changes(state(), "projects/shop/.gitattributes").actions == (Action.CHANGE_POLICY,)
+
+
+def test_a_host_file_is_a_change_of_host_whatever_changes_in_it() -> None:
+    assert changes(state(), "hosts/web-1.yaml") == RuleChanges((Action.CHANGE_HOST,), (), True, False)
 
 
 def test_a_repository_without_rules_at_the_base_changes_everything() -> None:
