@@ -39,7 +39,8 @@ ATTRIBUTES: Mapping[str, str] = {
         "delay: 1s, failure_action: rollback, monitor: 2s, max_failure_ratio: 0.5, order: start-first}, "
         "rollback_config: {parallelism: 1}, placement: {constraints: [a==b], preferences: [{spread: x}], "
         "max_replicas_per_node: 3}, restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: 120s}, "
-        "resources: {limits: {cpus: '0.5', memory: 64M, pids: 5}, reservations: {cpus: '0.25', memory: 1M, devices: [{capabilities: [gpu], "
+        "resources: {limits: {cpus: '0.5', memory: 64M, pids: 5}, "
+        "reservations: {cpus: '0.25', memory: 1M, devices: [{capabilities: [gpu], "
         "driver: nvidia, count: 1, options: {a: b}}], "
         "generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}}"
     ),
