@@ -37,7 +37,7 @@ _TAGS = frozenset({"!reset", "!override", "!"})
 _CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "seq", "map"))
 _REMOTE = re.compile(r"://|^[a-z0-9+.-]+:|^[^/]*@|^github\.com/|\.git(#|$)", re.IGNORECASE)
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # They would steer Compose, Go or the loader instead of filling in a value.
 _RESERVED = re.compile(
     r"^(COMPOSE_|DOCKER_|BUILDKIT|BUILDX_|OTEL_|GO[A-Z]+$|LD_|SSH_|GIT_|XDG_|HOME$|PATH$|PWD$|TMPDIR$)"

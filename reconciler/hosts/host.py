@@ -180,19 +180,25 @@ class SshHost:
 
     def _read(self, question: Callable[[Connection, EngineApi], _T]) -> _T:
         try:
-            return self._ask(question)
+            return self._ask(question, *self._connected())
         except Interrupted:
-            return self._ask(question)
+            return self._ask(question, *self._connected())
 
     def _change(self, action: Callable[[Connection, EngineApi], _T]) -> _T:
+        connection, api = self._connected()
         with self._lock:
-            lost = [held for held in self._held if not held.held]
+            # On another connection than this one, the lock would not end when the work ends.
+            lost = [held for held in self._held if held.connection is not connection or not held.held]
         if lost:
             raise HostUnreachable("the connection was cut, and with it the lock that protects this", where=self._where)
-        return self._ask(action)
+        return self._ask(action, connection, api)
 
-    def _ask(self, question: Callable[[Connection, EngineApi], _T]) -> _T:
-        connection, api = self._connected()
+    def _ask(
+        self,
+        question: Callable[[Connection, EngineApi], _T],
+        connection: Connection,
+        api: EngineApi,
+    ) -> _T:
         try:
             return question(connection, api)
         except HostUnreachable:

@@ -16,9 +16,9 @@ from reconciler.model.redaction import printable
 
 _REFERENCE = re.compile(
     r"^(?P<repository>[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]+(?=/))?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?$"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?\Z"
 )
-_ID = re.compile(r"^sha256:[0-9a-f]{64}$")
+_ID = re.compile(r"^sha256:[0-9a-f]{64}\Z")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _PASSING = re.compile(
     r"timeout|timed out|deadline exceeded|connection re|no such host|temporary|unavailable|too many requests|EOF"

@@ -41,13 +41,13 @@ class HeldLock:
 
     def __init__(self, channel: paramiko.Channel, connection: Connection, generation: int) -> None:
         self._channel = channel
-        self._connection = connection
+        self.connection = connection
         self.generation = generation
 
     @property
     def held(self) -> bool:
         """False once the process there ended: what it protected must stop."""
-        return self._connection.alive and not self._channel.closed and not self._channel.exit_status_ready()
+        return self.connection.alive and not self._channel.closed and not self._channel.exit_status_ready()
 
 
 @contextlib.contextmanager
