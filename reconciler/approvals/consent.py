@@ -94,12 +94,11 @@ def is_web_flow(account: Account | None) -> bool:
 
 def known_addresses(commits: tuple[PullRequestCommit, ...]) -> dict[str, int]:
     """Addresses that the forge itself resolved in this pull request; the same address is the same account."""
-    pairs = [(c.author_email, c.author) for c in commits] + [(c.committer_email, c.committer) for c in commits]
-    return {
-        address.lower(): account.id
-        for address, account in pairs
-        if address and account is not None and account.id != WEB_FLOW
-    }
+    pairs = [(address_in(text), account) for commit in commits for text, account in commit.trailers]
+    for commit in commits:
+        pairs.append((commit.author_email.lower(), commit.author.id if commit.author else None))
+        pairs.append((commit.committer_email.lower(), commit.committer.id if commit.committer else None))
+    return {address: account for address, account in pairs if address and account not in (None, WEB_FLOW)}
 
 
 def resolved(text: str, addresses: dict[str, int]) -> int | None:
