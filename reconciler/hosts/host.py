@@ -101,6 +101,11 @@ class SshHost:
         with self._lock:
             self._drop()
 
+    @property
+    def engine_way(self) -> str:
+        """How the engine is reached: direct-streamlocal or dial-stdio."""
+        return self._connected()[0].engine_way
+
     def identity(self) -> EngineIdentity:
         return self._read(lambda _, api: api.identity())
 
