@@ -16,7 +16,7 @@ from typing import Any
 from reconciler.diff.checks.restart import wanted_policy
 from reconciler.diff.pair import undo_dollars
 from reconciler.diff.units import cpus_in_nano, duration_in_nanoseconds, size_in_bytes
-from reconciler.model.change import ABSENT, Change, ChangeKind, Subject, SubjectKind, Value
+from reconciler.model.change import Change, ChangeKind, Subject, SubjectKind, Value
 from reconciler.model.desired import (
     Bundle,
     DataDirectory,
@@ -343,10 +343,10 @@ def a_foreigner(name: str = "theirs", **changes: Any) -> ForeignContainer:
     return replace(ForeignContainer(hex_of(name), name, "", (), (), "running"), **changes)
 
 
-def with_container(state: ObservedState, name: str, **changes: Any) -> ObservedState:
+def with_container(state: ObservedState, which: str, /, **changes: Any) -> ObservedState:
     """The same host with one container changed. Mappings are merged into what is there; others replace it."""
-    containers = tuple(_changed(c, changes) if c.name == name else c for c in state.containers)
-    assert containers != state.containers, f"there is no container {name}, or nothing of it changed"
+    containers = tuple(_changed(c, changes) if c.name == which else c for c in state.containers)
+    assert containers != state.containers, f"there is no container {which}, or nothing of it changed"
     return replace(state, containers=containers)
 
 
@@ -386,6 +386,3 @@ def a_change(**changes: Any) -> Change:
         Location("projects/shop/compose.yaml", 4),
     )
     return replace(change, **changes)
-
-
-NOTHING = ABSENT
