@@ -252,8 +252,7 @@ def _mount(mount: Mapping[str, Any]) -> MountRequest:
     if kind == "bind":
         options = mount.get("BindOptions") or {}
         source, propagation = mount.get("Source", ""), options.get("Propagation") or "rprivate"
-        created = bool(options.get("CreateMountpoint"))
-        return MountRequest("bind", "", source, target, "", writable, propagation, strict=not created)
+        return MountRequest("bind", "", source, target, "", writable, propagation, strict=True)
     if kind == "tmpfs":
         return MountRequest("tmpfs", "", "", target, "", writable, "", strict=False)
     if kind != "volume":

@@ -364,8 +364,7 @@ class Engine:
         if endpoint is None:
             text = f"container {container.id} is not connected to the network {network.name}"
             raise EngineRefusal(500, text)
-        if endpoint.endpoint_id:
-            self._tell_network(network, "disconnect", container=container.id)
+        self._tell_network(network, "disconnect", container=container.id)
 
     # --- volumes --------------------------------------------------------------------------------------------------
 
@@ -491,6 +490,8 @@ class Engine:
         container.timers.append(self._surroundings.later(seconds, call))
 
     def _write(self, container: Container, stream: str, text: str) -> None:
+        if container.config["Tty"]:  # a terminal has one stream and ends its lines so
+            stream, text = "stdout", text.replace("\n", "\r\n")
         line = LogLine(self.now(), stream, text)
         container.logs.append(line)
         del container.logs[:-_KEPT_LOG_LINES]

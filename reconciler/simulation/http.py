@@ -88,6 +88,8 @@ class _Connection:
                 raise ValueError("the request's head is too long")
             if not await self.more():
                 return None
+        if at > limit:
+            raise ValueError("the request's head is too long")
         return self.take(at + len(mark))
 
     async def exactly(self, count: int) -> bytes:

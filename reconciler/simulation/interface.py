@@ -111,7 +111,7 @@ class Interface:
 
     def list_containers(self, request: Request) -> Answer:
         filters = _filters(request, _CONTAINER_FILTERS)
-        everything = _flag(request, "all") or bool({"status", "exited"} & set(filters))
+        everything = _flag(request, "all") or "status" in filters
         found = [
             listed_container(self._engine, container)
             for container in reversed(self._engine.containers.values())

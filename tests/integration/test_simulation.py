@@ -3,6 +3,7 @@ and what the engines then say of it is the same. The real one is skipped where t
 """
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,7 +56,8 @@ class Driven:
             response = connection.getresponse()
             raw = response.read()
             kind = response.headers.get("Content-Type", "")
-            return response.status, json.loads(raw) if raw and "json" in kind else raw.decode()
+            one_document = raw and "json" in kind and not path.startswith("/events")
+            return response.status, json.loads(raw) if one_document else raw.decode()
         finally:
             connection.close()
 
@@ -423,6 +426,142 @@ def test_a_crash_loop_restarts_and_a_limited_one_gives_up(driven: Driven) -> Non
     assert (twice["RestartCount"], twice["State"]["ExitCode"]) == (2, 5)
     assert driven.request("POST", "/containers/contract-loop/stop")[0] == 204
     assert driven.inspect("contract-loop")["State"]["Status"] == "exited"
+
+
+def _create(driven: Driven, name: str, **body: Any) -> None:
+    asked = {"Image": "contract/web:1", "Labels": {"com.docker.compose.project": PROJECT}, **body}
+    asked["HostConfig"] = {"NetworkMode": "contract_outside", **body.get("HostConfig", {})}
+    status, answer = driven.request("POST", f"/containers/create?name={name}", asked)
+    assert status == 201, answer
+
+
+def _engine_time(driven: Driven) -> float:
+    seconds, _, fraction = driven.request("GET", "/info")[1]["SystemTime"].rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def test_the_events_of_a_container_tell_its_life_in_the_same_order(driven: Driven) -> None:
+    driven.request("POST", "/networks/create", {"Name": "contract_inside"})
+    before = _engine_time(driven)
+    script = "trap 'exit 6' TERM; while true; do sleep 0.1; done"
+    _create(driven, "contract-told", Cmd=["sh", "-c", script], StopSignal="SIGTERM")
+    steps: tuple[tuple[str, str, object], ...] = (
+        ("POST", "/containers/contract-told/start", None),
+        ("POST", "/containers/contract-told/pause", None),
+        ("POST", "/containers/contract-told/unpause", None),
+        ("POST", "/containers/contract-told/rename?name=contract-retold", None),
+        ("POST", "/containers/contract-retold/update", {"CpuShares": 512}),
+        ("POST", "/networks/contract_inside/connect", {"Container": "contract-retold"}),
+        ("POST", "/networks/contract_inside/disconnect", {"Container": "contract-retold"}),
+        ("POST", "/containers/contract-retold/stop?t=30", None),
+        ("POST", "/containers/contract-retold/start", None),
+        ("DELETE", "/containers/contract-retold?force=1", None),
+    )
+    for method, path, body in steps:
+        time.sleep(0.3)  # the shell there needs a moment to set its trap
+        status, answer = driven.request(method, path, body)
+        assert status in {200, 204}, f"{path}: {answer}"
+    time.sleep(0.3)
+    until = _engine_time(driven)
+    wanted = quote(json.dumps({"type": ["container", "network"]}))
+    raw = driven.request("GET", f"/events?since={before:.6f}&until={until:.6f}&filters={wanted}")[1]
+    events = [json.loads(line) for line in raw.splitlines()]
+    told = [
+        (
+            event["Type"],
+            event["Action"],
+            event["Actor"]["Attributes"].get("exitCode") or event["Actor"]["Attributes"]["name"],
+        )
+        for event in events
+    ]
+    # Engine 20.10 tells the disconnection of a running container twice.
+    assert [" ".join(entry) for entry, _ in itertools.groupby(told)] == [
+        "container create contract-told",
+        "network connect contract_outside",
+        "container start contract-told",
+        "container pause contract-told",
+        "container unpause contract-told",
+        "container rename contract-retold",
+        "container update contract-retold",
+        "network connect contract_inside",
+        "network disconnect contract_inside",
+        "container kill contract-retold",
+        "container die 6",
+        "network disconnect contract_outside",
+        "container stop contract-retold",
+        "network connect contract_outside",
+        "container start contract-retold",
+        "container kill contract-retold",
+        "container die 137",
+        "network disconnect contract_outside",
+        "container destroy contract-retold",
+    ]
+    assert {"status", "id", "from", "Type", "Action", "Actor", "scope", "time", "timeNano"} == set(events[0])
+
+
+def test_filters_choose_the_same_objects(driven: Driven) -> None:
+    _create(driven, "contract-one", Labels={"com.docker.compose.project": PROJECT, "part": "a"})
+    _create(driven, "contract-two", Labels={"com.docker.compose.project": PROJECT, "part": "b"})
+    _create(driven, "contract-done", Cmd=["sh", "-c", "exit 9"], HostConfig={"Binds": ["contract_kept:/x"]})
+    for name in ("one", "done"):
+        assert driven.request("POST", f"/containers/contract-{name}/start")[0] == 204
+    driven.eventually(lambda: driven.inspect("contract-done")["State"]["Status"] == "exited")
+
+    def containers(query: str = "", **filters: list[str]) -> set[str]:
+        status, found = driven.request("GET", f"/containers/json?{query}&filters={quote(json.dumps(filters))}")
+        assert status == 200, found
+        return {entry["Names"][0].removeprefix("/contract-") for entry in found}
+
+    ours = [f"com.docker.compose.project={PROJECT}"]
+    assert containers(label=ours) == {"one"}
+    assert containers("all=1", label=ours) == {"one", "two", "done"}
+    assert containers("all=1", label=["part"]) == {"one", "two"}
+    assert containers("all=1", label=["part=b"]) == {"two"}
+    assert containers("all=1", label=["part=a", "part=b"]) == set()
+    assert containers("all=1", name=["contract-t"]) == {"two"}
+    assert containers("all=1", name=["^/contract-one$", "two"]) == {"one", "two"}
+    assert containers(label=ours, status=["created"]) == {"two"}
+    assert containers(label=ours, exited=["9"]) == set()
+    assert containers("all=1", label=ours, exited=["9"]) == {"done"}
+    assert containers("all=1", volume=["contract_kept"]) == {"done"}
+    assert containers("all=1", network=["contract_outside"]) == {"one", "two", "done"}
+    assert containers("all=1", ancestor=["contract/web:1"]) == {"one", "two", "done"}
+    assert containers("all=1", ancestor=["contract/store:1"]) == set()
+    assert containers("all=1", label=ours, id=[driven.inspect("contract-two")["Id"][:20]]) == {"two"}
+
+    def named(path: str, **filters: list[str]) -> set[str]:
+        found = driven.request("GET", f"{path}?filters={quote(json.dumps(filters))}")[1]
+        found = found["Volumes"] if isinstance(found, dict) else found
+        return {entry["Name"] for entry in found}
+
+    assert named("/networks", name=["contract_out"]) == {"contract_outside"}
+    assert named("/networks", label=["a=b"]) == {"contract_outside"}
+    assert named("/networks", label=["a=c"]) == set()
+    assert named("/volumes", name=["contract_k"], dangling=["false"]) == {"contract_kept"}
+    assert named("/volumes", label=["a=b"], dangling=["true"]) == set()
+
+
+def test_output_and_exit_codes_are_given_in_the_same_form(driven: Driven) -> None:
+    _create(driven, "contract-says", Cmd=["sh", "-c", "echo one; echo two >&2; echo three; exit 11"])
+    _create(driven, "contract-terminal", Cmd=["sh", "-c", "echo plain"], Tty=True)
+    for name in ("says", "terminal"):
+        assert driven.request("POST", f"/containers/contract-{name}/start")[0] == 204
+    assert driven.request("POST", "/containers/contract-says/wait")[1] == {"Error": None, "StatusCode": 11}
+    assert driven.request("POST", "/containers/contract-terminal/wait")[1] == {"Error": None, "StatusCode": 0}
+
+    def logs(query: str, name: str = "says") -> list[str]:
+        return sorted(
+            str(driven.request("GET", f"/containers/contract-{name}/logs?{query}")[1]).splitlines(keepends=True)
+        )
+
+    frame = "\x00\x00\x00\x00\x00\x00"
+    out, err, last = f"\x01{frame}\x04one\n", f"\x02{frame}\x04two\n", f"\x01{frame}\x06three\n"
+    assert logs("stdout=1&stderr=1") == [out, last, err]
+    assert logs("stderr=1") == [err]
+    assert logs("stdout=1&tail=1") == [last]
+    assert logs("stdout=1&stderr=1&follow=1") == [out, last, err]
+    assert logs("stdout=1", "terminal") == ["plain\r\n"]
+    assert driven.request("GET", "/containers/contract-says/logs")[0] == 400
 
 
 def test_what_the_two_engines_say_of_the_same_project_is_the_same(
