@@ -98,10 +98,17 @@ def a_service(name: str, rendered: Mapping[str, Any] | None = None, **changes: A
         depends_on=tuple(sorted(rendered.get("depends_on") or ())),
         namespace_parents=tuple(sorted(shared)),
         bundles=(),
-        config_hash=None if shared else hex_of(json.dumps(execution, sort_keys=True)),
+        config_hash=None if shared else _config_hash(execution),
         location=Location("projects/shop/compose.yaml", 3),
     )
     return replace(service, **changes)
+
+
+def _config_hash(execution: Mapping[str, Any]) -> str:
+    """As Compose has it in this: the number of replicas is not part of it."""
+    deployed = {key: value for key, value in (execution.get("deploy") or {}).items() if key != "replicas"}
+    kept = {key: value for key, value in execution.items() if key not in ("scale", "deploy")}
+    return hex_of(json.dumps({**kept, **({"deploy": deployed} if deployed else {})}, sort_keys=True))
 
 
 def a_network(key: str = "default", **changes: Any) -> DesiredNetwork:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.diff.causes import cause_of
 from reconciler.diff.checks import CHECKS
-from reconciler.diff.containers import containers_of, is_temporary, name_of
+from reconciler.diff.containers import containers_of, image_text, is_temporary, name_of
 from reconciler.diff.definition import definition_digest, plain
 from reconciler.diff.pair import CONFIG_HASH_LABEL, Difference, Pair, undo_dollars
 from reconciler.diff.resources import directory_changes, network_changes, volume_changes
@@ -177,7 +177,7 @@ def _left_over(desired: DesiredTarget, observed: ObservedState) -> Iterator[Chan
             ChangeKind.REMOVE,
             Subject(SubjectKind.CONTAINER, name_of(container)),
             "",
-            Value({"service": container.service}, f"{what}, {container.image}"),
+            Value({"service": container.service}, f"{what}, {image_text(observed, container)}"),
             ABSENT,
             why,
             destroys=True,

@@ -8,6 +8,7 @@ from reconciler.model.observed import ObservedContainer, ObservedNetwork, Observ
 
 PROJECT_LABEL = "com.docker.compose.project"
 _REPLACE_LABEL = "com.docker.compose.replace"
+_KEPT = "reconciler-keep/"  # our own tags, which only keep images from being pruned
 _TEMPORARY = re.compile(r"^[0-9a-f]{12}_")
 
 
@@ -54,6 +55,23 @@ def others_attached(observed: ObservedState, network: ObservedNetwork) -> tuple[
     names |= {name_of(c) for c in strangers(observed) if network.name in c.networks}
     known = ours | {o.id for o in observed.others} | {c.id for c in observed.containers}
     return tuple(sorted(names | {c[:12] for c in network.containers if c not in known}))
+
+
+def image_text(observed: ObservedState, container: ObservedContainer) -> str:
+    """The image that a container runs, for people: a name where there is one, and the beginning of its id."""
+    name = container.image
+    if name.startswith("sha256:"):
+        image = observed.image(container.image_id)
+        tags = () if image is None else image.tags
+        name = next(iter(sorted(tag for tag in tags if not tag.startswith(_KEPT))), "")
+    exact = short_image(container.image_id)
+    return f"{short_image(name)} ({exact})" if name else exact
+
+
+def short_image(exact: str) -> str:
+    """A digest reference or an image id with 12 of its 64 digits."""
+    name, colon, digits = exact.rpartition("sha256:")
+    return f"{name}{colon}{digits[:12]}" if colon else exact
 
 
 def is_of_project(labels: object, project: str) -> bool:

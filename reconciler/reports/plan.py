@@ -131,14 +131,13 @@ def _obstacle_lines(plan: Plan) -> Iterator[str]:
 
 
 def _change_lines(changes: Iterable[Change]) -> Iterator[str]:
-    """Grouped by subject, the destroying ones first, otherwise in the plan's order."""
-    ordered = sorted(changes, key=lambda change: not change.destroys)
-    for subject, group in groupby(ordered, key=lambda change: (not change.destroys, change.subject)):
+    """Grouped by subject, in the plan's order; those that destroy have their own lines before."""
+    kept = (change for change in changes if not change.destroys)
+    for subject, group in groupby(kept, key=lambda change: change.subject):
         found = list(group)
         whole = next((change for change in found if not change.field), None)
         sign = _SIGNS[whole.kind if whole else found[0].kind]
-        mark = f" {DESTROYS}" if any(change.destroys for change in found) else ""
-        yield from _wrapped(f"{sign} {subject[1]}{mark}")
+        yield from _wrapped(f"{sign} {subject}")
         for change in found:
             yield from _wrapped(f"    {_sides(change)}")
             yield from _wrapped(f"        {change.why}{f' ({change.cause})' if change.cause else ''}")
@@ -166,7 +165,7 @@ def operation_text(operation: Operation) -> str:
         case ShipFiles(bundle=bundle):
             return f"ship {bundle.source} (content {bundle.digest[:12]})"
         case PullImage(reference=reference, deploy_as=deploy_as):
-            return f"have the image {reference} ({deploy_as})"
+            return f"pull or check the image {reference} ({_short(deploy_as)})"
         case CreateDirectory(path=path):
             return f"create the directory {path}"
         case CreateNetwork(network=network):
@@ -194,6 +193,11 @@ def operation_text(operation: Operation) -> str:
             return f"stop and remove the container {container}"
         case _:
             assert_never(operation)
+
+
+def _short(deploy_as: str) -> str:
+    name, colon, digits = deploy_as.rpartition("sha256:")
+    return f"{name}{colon}{digits[:12]}" if colon else deploy_as
 
 
 def _times(replicas: int) -> str:

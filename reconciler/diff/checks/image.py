@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.diff.containers import image_text, short_image
 from reconciler.diff.pair import Difference, Pair
 from reconciler.model.change import Value
 
@@ -13,8 +14,6 @@ def check(pair: Pair) -> Iterable[Difference]:
     if _is(pair, deploy_as):
         return
     container = pair.container
-    tags = pair.inherited.tags if pair.inherited is not None else ()
-    name = container.image if not container.image.startswith("sha256:") else next(iter(sorted(tags)), "")
     why = ""
     if pair.inherited is None:
         why = f"the engine has no longer the image that {container.name.lstrip('/')} was made from"
@@ -22,8 +21,8 @@ def check(pair: Pair) -> Iterable[Difference]:
         why = "the image that runs is no longer known under its digest here (it was untagged)"
     yield Difference(
         "image",
-        Value(container.image_id, f"{name} ({_short(container.image_id)})".strip()),
-        Value(deploy_as, f"{pair.service.image} ({_short(deploy_as)})"),
+        Value(container.image_id, image_text(pair.observed, container)),
+        Value(deploy_as, f"{pair.service.image} ({short_image(deploy_as)})"),
         why,
     )
 
@@ -35,8 +34,3 @@ def _is(pair: Pair, deploy_as: str) -> bool:
     if not digest or pair.inherited is None:
         return False
     return any(known.partition("@")[2] == digest for known in pair.inherited.digests)
-
-
-def _short(exact: str) -> str:
-    name, colon, digits = exact.rpartition("sha256:")
-    return f"sha256:{digits[:12]}" if colon else name or exact
