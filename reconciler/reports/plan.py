@@ -33,7 +33,7 @@ from reconciler.reports.escape import code, inline, longest_run, visible
 
 DESTROYS = "DESTROYS"
 _SIGNS = {ChangeKind.CREATE: "+", ChangeKind.UPDATE: "~", ChangeKind.REMOVE: "-", ChangeKind.STATE: "!"}
-_WIDTH = 160
+_WIDTH = 118
 _ROOM_FOR_NOTE = 120
 _NO_LIMIT = 10_000
 
