@@ -88,6 +88,7 @@ done
 rm -rf /run/docker.sock /run/docker.pid /run/docker /var/lib/reconciler
 mkdir -p /run/sshd /run/docker
 mount -t tmpfs tmpfs /run/docker
+mkdir -p /etc/docker && mount -t tmpfs tmpfs /etc/docker  # where Docker 20.10 keeps the key that its id is made from
 [ -d /var/run ] || ln -s /run /var/run
 ip link set lo up
 exec 3<&0

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
+import httpx
 import yaml
 
 from reconciler.demo import machine
@@ -79,13 +81,32 @@ class HostParts:
     sshd: machine.Sshd | None = None
     simulated: SimulatedHost | None = None
 
-    def docker(self, *arguments: str) -> str:
-        """The docker command against this host's engine, behind the product's back."""
+    @property
+    def local_socket(self) -> Path:
+        """The engine's socket as this machine sees it."""
         if self.engine is not None:
-            return self.engine.docker(*arguments)
+            return self.engine.socket
         if self.simulated is None:
             raise machine.MachineError(f"{self.name} has no engine")
-        return machine.Engine(self.simulated.local_socket, "", None).docker(*arguments)
+        return self.simulated.local_socket
+
+    def ask(self, method: str, path: str, **body: Any) -> Any:
+        """Call the engine's API directly, behind the product's back."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.local_socket)), timeout=30) as client:
+            answer = client.request(method, f"http://engine{path}", json=body or None)
+        if answer.is_error:
+            raise machine.MachineError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json() if answer.content else None
+
+    def containers(self, project: str) -> dict[str, str]:
+        """Name and id of every container of a Compose project, running or not."""
+        label = json.dumps({"label": [f"com.docker.compose.project={project}"]})
+        found = self.ask("GET", f"/containers/json?all=1&filters={quote(label)}")
+        return {container["Names"][0].lstrip("/"): container["Id"] for container in found}
+
+    def docker(self, *arguments: str) -> str:
+        """The docker command against this host's engine."""
+        return machine.Engine(self.local_socket, "", None).docker(*arguments)
 
 
 @dataclass(frozen=True, slots=True)

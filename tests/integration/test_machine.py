@@ -233,3 +233,9 @@ def test_a_program_that_ends_at_once_is_reported_with_its_log(tmp_path: Path, ss
             start_sshd(tmp_path, port=taken.getsockname()[1])
     assert "Address already in use" in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_engines_are_two_engines(engine: Engine, second_engine: Engine) -> None:
+    first, second = (e.docker("info", "--format", "{{.ID}}") for e in (engine, second_engine))
+    assert first
+    assert first != second
