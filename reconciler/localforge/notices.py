@@ -48,10 +48,12 @@ def pull_request(forge: Forge, repository: Repository, sender: User, pull: Pull,
     send(forge, repository, sender, "pull_request", payload)
 
 
-def review(forge: Forge, repository: Repository, sender: User, pull: Pull, given: Review, action: str) -> None:
+def review(
+    forge: Forge, repository: Repository, sender: User, pull: Pull, given: Review, action: str, **extra: Any
+) -> None:
     shape = review_shape(forge, repository, pull, given)
     shape["state"] = given.state.lower()  # in webhooks, unlike in the API, the state is in small letters
-    payload = {"action": action, "review": shape, "pull_request": pull_simple(forge, repository, pull)}
+    payload = {"action": action, "review": shape, "pull_request": pull_simple(forge, repository, pull), **extra}
     send(forge, repository, sender, "pull_request_review", payload)
 
 

@@ -8,6 +8,7 @@ from reconciler.localforge.errors import ForgeError, forbidden, invalid, invalid
 from reconciler.localforge.forge import Forge, has_role
 from reconciler.localforge.git_data import Person
 from reconciler.localforge.records import Comment, Pull, Repository, User
+from reconciler.localforge.shapes.people import simple_user
 
 LONGEST_BODY = 65_536  # characters, GitHub's limit for descriptions and comments
 LONGEST_TITLE = 256
@@ -227,7 +228,8 @@ def request_reviewers(
                 pull, requested_reviewers=asked if remove else (*asked, user.id), updated_at=forge.now()
             )
             timeline.record(forge, pull, caller.user, kind, reviewer_id=user.id)
-            notices.pull_request(forge, repository, caller.user, pull, kind)
+            reviewer = simple_user(forge, user)
+            notices.pull_request(forge, repository, caller.user, pull, kind, requested_reviewer=reviewer)
     return pull
 
 

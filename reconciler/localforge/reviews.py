@@ -124,7 +124,7 @@ def edit_review(forge: Forge, repository: Repository, caller: Caller, pull: Pull
     check_body(body, "PullRequestReview")
     with forge.database.transaction():
         changed = forge.database.change(review, body=body)
-        notices.review(forge, repository, caller.user, pull, changed, "edited")
+        notices.review(forge, repository, caller.user, pull, changed, "edited", changes={"body": {"from": review.body}})
         return changed
 
 

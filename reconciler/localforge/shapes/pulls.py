@@ -139,6 +139,8 @@ def issue_shape(forge: Forge, repository: Repository, pull: Pull) -> JSON:
         "closed_at": pull.closed_at,
         "author_association": association(forge, repository, pull.user_id),
         "draft": pull.draft,
+        "active_lock_reason": None,
+        "reactions": _no_reactions(url),
         "pull_request": {
             "url": f"{api}/pulls/{pull.number}",
             "html_url": page,
@@ -202,10 +204,18 @@ def review_comment_shape(forge: Forge, repository: Repository, pull: Pull, comme
     }
 
 
+def _no_reactions(url: str) -> JSON:
+    """There are no reactions here: nobody approves by emoji."""
+    kinds = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
+    return {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
+
+
 def comment_shape(forge: Forge, repository: Repository, pull: Pull, comment: Comment) -> JSON:
     api = api_url(forge, repository)
+    url = f"{api}/issues/comments/{comment.id}"
     return {
-        "url": f"{api}/issues/comments/{comment.id}",
+        "url": url,
+        "reactions": _no_reactions(url),
         "html_url": f"{html_url(forge, repository)}/pull/{pull.number}#issuecomment-{comment.id}",
         "issue_url": f"{api}/issues/{pull.number}",
         "id": comment.id,

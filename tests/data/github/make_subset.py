@@ -3,7 +3,7 @@
     npm install @octokit/openapi@23.0.2 @octokit/webhooks-examples@7.6.1 @octokit/graphql-schema@15.26.1
     python tests/data/github/make_subset.py node_modules
 
-writes `openapi.json` (the answers of the operations below, as JSON Schema, descriptions left out) and
+writes `openapi.json` (the answers of the operations and the payloads of the webhooks below, as JSON Schema) and
 `webhooks-examples.json.gz` (the example payloads) beside this script, and the types and fields below to
 `reconciler/localforge/graphql/schema.graphql`. The packages are under the MIT licence, whose notices are kept in
 `LICENSES.md`.
@@ -110,6 +110,29 @@ OPERATIONS = (
             ("GET", "/hooks/{hook_id}/deliveries"),
             ("GET", "/hooks/{hook_id}/deliveries/{delivery_id}"),
             ("POST", "/hooks/{hook_id}/deliveries/{delivery_id}/attempts"),
+        )
+    ),
+)
+WEBHOOKS = (
+    "ping",
+    "push",
+    "status",
+    "check_run created",
+    "check_run completed",
+    *(f"issue_comment {action}" for action in ("created", "edited", "deleted")),
+    *(f"pull_request_review {action}" for action in ("submitted", "edited", "dismissed")),
+    *(
+        f"pull_request {action}"
+        for action in (
+            "opened",
+            "edited",
+            "synchronize",
+            "closed",
+            "reopened",
+            "converted_to_draft",
+            "ready_for_review",
+            "review_requested",
+            "review_request_removed",
         )
     ),
 )
@@ -241,11 +264,16 @@ def subset(description: dict[str, Any], version: str) -> dict[str, Any]:
             body = next((content[kind] for kind in content if kind.startswith("application/json")), None)
             answers[status] = json_schema(body["schema"]) if body is not None else None
         operations[operation] = answers
+    webhooks = {}
+    for webhook in WEBHOOKS:
+        described = description["x-webhooks"][webhook.replace(" ", "-").replace("_", "-")]["post"]
+        webhooks[webhook] = json_schema(described["requestBody"]["content"]["application/json"]["schema"])
     names: set[str] = set()
-    reached(operations, names, schemas)
+    reached([operations, webhooks], names, schemas)
     return {
         "source": f"@octokit/openapi {version}, MIT, see LICENSES.md",
         "operations": operations,
+        "webhooks": webhooks,
         "components": {"schemas": {name: json_schema(schemas[name]) for name in sorted(names)}},
     }
 

@@ -133,6 +133,20 @@ def check(method: str, path: str, status: int, body: Any) -> None:
         raise AssertionError(f"{name} {status}: at {where or 'the top'}: {error.message[:500]}")
 
 
+def check_webhook(event: str, payload: dict[str, Any]) -> None:
+    """Raises AssertionError unless GitHub's description of this event allows the payload."""
+    name = f"{event} {payload['action']}" if event in ("check_run", "issue_comment") or "pull" in event else event
+    for error in _webhook_validator(name).iter_errors(payload):
+        where = "/".join(map(str, error.instance_path))
+        raise AssertionError(f"{name}: at {where or 'the top'}: {error.message[:500]}")
+
+
+@functools.cache
+def _webhook_validator(name: str) -> Any:
+    schema = {**description()["webhooks"][name], "components": description()["components"]}
+    return jsonschema_rs.validator_for(schema, validate_formats=True)
+
+
 class Api:
     """A client of the REST API as one account; every answer is validated."""
 

@@ -61,7 +61,7 @@ def test_every_route_is_an_operation_of_github() -> None:
 
 def test_the_subset_covers_what_the_forge_serves_and_is_small() -> None:
     assert len(description()["operations"]) >= len(ROUTES)
-    assert (DATA / "openapi.json").stat().st_size < 300_000
+    assert (DATA / "openapi.json").stat().st_size < 600_000
 
 
 def test_the_webhook_examples_can_be_read() -> None:
