@@ -37,6 +37,10 @@ _TAGS = frozenset({"!reset", "!override", "!"})
 _CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "seq", "map"))
 _REMOTE = re.compile(r"://|^[a-z0-9+.-]+:|^[^/]*@|^github\.com/|\.git(#|$)", re.IGNORECASE)
+# What only some YAML readers take for a line break, controls, and what hides or turns text for a person who reads it.
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]|\r(?!\n)"
+)
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # They would steer Compose, Go or the loader instead of filling in a value.
 _RESERVED = re.compile(
@@ -272,6 +276,11 @@ def _read(path: str, content: bytes, admission: Admission) -> Node | None:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         admission.refuse(path, content[: error.start].count(b"\n") + 1, "not UTF-8 text")
+        return None
+    hidden = _HIDDEN.search(text)
+    if hidden is not None:
+        line = text[: hidden.start()].count("\n") + 1
+        admission.refuse(path, line, f"an invisible character, U+{ord(hidden[0]):04X}", "remove it")
         return None
     try:
         before = len(admission.problems)

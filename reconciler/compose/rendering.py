@@ -1,8 +1,9 @@
 """Renders one environment with the official Compose in a sandbox; implements ports.Renderer, called by control.
 
 The sandbox: a private directory with only the files that the compose files reach, no environment but the declared
-variables, no network where the machine lets us take it away (`unshare --net`; remote sources are refused before it runs
-in any case), bounded time, memory and output. Its answers are kept by the digest of their inputs.
+variables, neither our network nor, for root, our rights where the machine lets us take them away (`unshare`), bounded
+time, memory and output. Remote and outside sources are refused before it runs in any case. Answers are kept by the
+digest of their inputs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from reconciler.model.redaction import printable
 
 _RULES = 1  # raise it whenever admission becomes stricter: kept answers must not outlive the check
 _OUTPUT = 16 << 20
+_NOBODY = 65534  # the id that no file should belong to
 _UNSET = re.compile(r'The \\?"([A-Za-z_][A-Za-z0-9_]*)\\?" variable is not set')
 _LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
 _KEYS = re.compile(r"\b(services|networks|volumes|configs|secrets)\.([\w.\-]+)")
@@ -58,11 +61,12 @@ class SandboxRenderer:
         self._binary = binary or wheel_binary()
         self._timeout = timeout
         self._memory_bytes = memory_bytes
+        self._processor_seconds = int(timeout) + 1
         self._kept = kept
         self._answers: OrderedDict[str, Rendered] = OrderedDict()
         self._lock = threading.Lock()
         self._name: str | None = None
-        self._isolation: tuple[str, ...] | None = None
+        self._isolation: _Isolation | None = None
 
     def render(self, inputs: RenderInput) -> Rendered:
         """Raises InvalidInput with repository file names, Retryable when the machine let it down."""
@@ -90,14 +94,20 @@ class SandboxRenderer:
             directory = tree / inputs.working_directory
             directory.mkdir(parents=True, exist_ok=True)
             files = [posixpath.relpath(path, inputs.working_directory or ".") for path in inputs.compose]
-            vector = [*self._isolate(), str(self._binary), "--env-file", "/dev/null", "-p", inputs.compose_project]
+            isolation = self._isolate()
+            vector = [*isolation.prefix, str(self._binary), "--env-file", "/dev/null", "-p", inputs.compose_project]
             vector += ["--project-directory", "."]
             for file_name in files:
                 vector += ["-f", file_name]
             vector += ["config", "--format", "json", "--no-path-resolution"]
+            if isolation.user is not None:
+                for entry in (sandbox, *sandbox.rglob("*")):
+                    os.chown(entry, isolation.user, isolation.user)
             # Without HOME, so that ${HOME} is undeclared like any other; DOCKER_CONFIG keeps it from /etc/passwd's.
             environment = {"DOCKER_CONFIG": str(home), **dict(inputs.variables)}
-            bounds = process.Bounds(self._timeout, _OUTPUT, self._memory_bytes, int(self._timeout) + 1)
+            bounds = process.Bounds(self._timeout, _OUTPUT)
+            if not isolation.limited:
+                bounds = process.Bounds(self._timeout, _OUTPUT, self._memory_bytes, self._processor_seconds)
             try:
                 finished = process.run(vector, environment, directory, b"", bounds)
             except OSError as error:
@@ -153,17 +163,17 @@ class SandboxRenderer:
                 self._name = f"docker-compose v{version}"
             return self._name
 
-    def _isolate(self) -> tuple[str, ...]:
-        """The prefix that takes the network away, found out once; empty where the machine does not allow it."""
+    def _isolate(self) -> _Isolation:
+        """What this machine allows, found out once."""
         with self._lock:
             if self._isolation is None:
-                self._isolation = _network_isolation()
+                self._isolation = _find_isolation(self._binary, self._memory_bytes, self._processor_seconds)
             return self._isolation
 
     @property
     def network_isolated(self) -> bool:
         """Whether Compose runs without any network here; otherwise refusing remote sources beforehand has to do."""
-        return bool(self._isolate())
+        return bool(self._isolate().prefix)
 
     def _recall(self, key: str, renderer: str) -> Rendered | None:
         with self._lock:
@@ -223,20 +233,50 @@ def _inputs_digest(inputs: RenderInput, renderer: str) -> str:
     )
 
 
-def _network_isolation() -> tuple[str, ...]:
-    unshare = shutil.which("unshare")
-    for prefix in ((unshare, "--net", "--"), (unshare, "--map-root-user", "--net", "--")):
-        if unshare is None:
-            break
+@dataclass(frozen=True, slots=True)
+class _Isolation:
+    """What is put before the command, and the user id that it then runs as (None: ours); `limited` where the prefix
+    sets the limits, because afterwards we may not.
+    """
+
+    prefix: tuple[str, ...]
+    user: int | None = None
+    limited: bool = False
+
+
+def _find_isolation(binary: Path, memory_bytes: int, processor_seconds: int) -> _Isolation:
+    """The strictest of three that works with this binary here; nothing where none does."""
+    unshare, prlimit = shutil.which("unshare"), shutil.which("prlimit")
+    if unshare is None:
+        return _Isolation(())
+    candidates = [_Isolation((unshare, "--net", "--")), _Isolation((unshare, "--map-root-user", "--net", "--"))]
+    if prlimit is not None:
+        limits = (prlimit, f"--data={memory_bytes}", f"--cpu={processor_seconds}", "--")
+        nobody = (unshare, "--net", "--setgid", str(_NOBODY), "--setuid", str(_NOBODY), "--")
+        candidates.insert(0, _Isolation((*limits, *nobody), _NOBODY, limited=True))
+    for candidate in candidates:
+        if _works(candidate, binary):
+            return candidate
+    return _Isolation(())
+
+
+def _works(isolation: _Isolation, binary: Path) -> bool:
+    """Whether the program starts under it and a file of a sandbox can be read (TMPDIR may be closed to others)."""
+    with tempfile.TemporaryDirectory(prefix="reconciler-render-") as name:
+        file = Path(name) / "file"
+        file.touch(mode=0o600)
         try:
-            tried = subprocess.run(
-                [*map(str, prefix), "/bin/true"], env={}, capture_output=True, timeout=5, check=False
-            )
+            if isolation.user is not None:
+                for entry in (Path(name), file):
+                    os.chown(entry, isolation.user, isolation.user)
+            for command in (("/bin/cat", str(file)), (str(binary), "version", "--short")):
+                tried = [*isolation.prefix, *command]
+                environment = {"DOCKER_CONFIG": "/nonexistent"}
+                if subprocess.run(tried, env=environment, capture_output=True, timeout=5, check=False).returncode != 0:
+                    return False
         except (OSError, subprocess.TimeoutExpired):
-            continue
-        if tried.returncode == 0:
-            return tuple(map(str, prefix))
-    return ()
+            return False
+    return True
 
 
 def _parse(output: bytes, main: str) -> Mapping[str, Any]:

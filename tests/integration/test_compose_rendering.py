@@ -1,5 +1,7 @@
 """The real Compose renders in the sandbox; needs no engine."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,29 @@ def test_the_sandbox_has_no_network_where_the_machine_allows_to_take_it_away(tmp
     said = refusal(renderer, {"p/compose.yaml": "services: {}"})
     assert "lo:" in said
     assert "eth0" not in said
+
+
+def test_root_renders_without_its_rights(renderer: SandboxRenderer) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        secret = directory / "secret"
+        secret.write_text("of root")
+        secret.chmod(0o600)
+        probe = directory / "probe"
+        probe.write_text(
+            '#!/bin/sh\ncase "$1" in version) echo 5.0.0; exit;; esac\n'
+            f"/bin/cat {secret} p.yaml >&2; /bin/grep Uid /proc/self/status >&2; exit 1\n"
+        )
+        probe.chmod(0o755)
+        given = RenderInput("x", ".", ("p.yaml",), (), {"p.yaml": b"name: readable"})
+        with pytest.raises(InvalidInput) as refused:
+            SandboxRenderer(None, binary=probe).render(given)
+    if os.getuid() != 0 or not renderer.network_isolated:
+        pytest.skip("only root has rights to give up, and only with unshare")
+    assert "name: readable" in str(refused.value)
+    assert "of root" not in str(refused.value)
+    assert "65534" in str(refused.value)
 
 
 def test_the_same_inputs_are_rendered_once_and_kept_over_a_restart(tmp_path: Path) -> None:

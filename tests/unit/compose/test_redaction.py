@@ -36,5 +36,10 @@ def test_what_stands_elsewhere_in_the_model_stays_readable() -> None:
     assert redact("0.0.0.0:8080 is taken, 1 failed", MODEL) == "0.0.0.0:8080 is taken, 1 failed"
 
 
+def test_everyday_words_and_numbers_stay_readable() -> None:
+    model = {"services": {"web": {"environment": {"A": "true", "B": "info", "C": "8443", "D": "truest"}}}}
+    assert redact("true info 8443 truest", model) == f"true info 8443 {MASK}"
+
+
 def test_terminal_sequences_and_direction_marks_are_removed() -> None:
     assert printable("\x1b[31mred\x1b[0m\r\n\x1b]0;title\x07a\u202eb\tc") == "red\nab\tc"
