@@ -1,8 +1,11 @@
 """The digest that says whether there is anything to deploy, and which values may be shown."""
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.desired import environment_digest, known_values, load
+from reconciler.model.location import Location
 from reconciler.model.revision import FileKind, Tree, TreeFile
 from tests.unit.desired.repositories import FINGERPRINTER, edited, rendered, sample, with_files
 
@@ -56,3 +59,17 @@ def test_values_that_git_holds_in_clear_may_be_shown() -> None:
     assert known[FINGERPRINTER.of("shop/production", "GREETING", "Good day")] == "Good day"
     assert FINGERPRINTER.of("shop/staging", "GREETING", "Good day") not in known
     assert FINGERPRINTER.of("shop/production", "GREETING", "Bad day") not in known
+
+
+def test_where_something_stands_is_not_part_of_the_digest() -> None:
+    environment, model = rendered(sample(), "shop/production")
+    hosts = load(sample()).hosts
+    moved = replace(environment, location=Location("elsewhere.yaml", 7))
+    others = tuple(replace(host, location=Location("elsewhere.yaml", 7)) for host in reversed(hosts))
+    assert environment_digest(moved, model, others, sample()) == environment_digest(environment, model, hosts, sample())
+
+
+def test_a_jump_host_is_part_of_what_an_environment_is_made_of() -> None:
+    tree = edited(sample(), [{"file": "hosts/web-1.yaml", "append": "via: web-2\n"}])
+    changed = edited(tree, [{"file": "hosts/web-2.yaml", "find": "port: 22", "put": "port: 2222"}])
+    assert digest_of(changed) != digest_of(tree)
