@@ -122,7 +122,7 @@ class ReviewAnswer(Answer):
 
 
 class IdentityAnswer(Answer):
-    email: str = ""
+    email: str | None = None
 
 
 class GitCommitAnswer(Answer):

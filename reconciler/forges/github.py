@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.forges import answers
-from reconciler.forges.answers import CommitAnswer, ReviewAnswer, account_of
+from reconciler.forges.answers import CommitAnswer, IdentityAnswer, ReviewAnswer, account_of
 from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
 from reconciler.forges.trailers import address_of, noreply_account, trailers
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
@@ -300,8 +300,8 @@ class GitHub:
             parents=parents,
             author=account_of(item.author),
             committer=account_of(item.committer),
-            author_email=item.commit.author.email if item.commit.author else "",
-            committer_email=item.commit.committer.email if item.commit.committer else "",
+            author_email=_email(item.commit.author),
+            committer_email=_email(item.commit.committer),
             trailers=self._trailers(item.commit.message, accounts),
             empty_update_merge=len(parents) > 1 and self._is_clean_update(item.sha),
         )
@@ -497,9 +497,13 @@ def _accounts_by_address(listed: Sequence[CommitAnswer]) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for item in listed:
         for identity, account in ((item.commit.committer, item.committer), (item.commit.author, item.author)):
-            if identity is not None and account is not None and account.id != WEB_FLOW:
-                found[identity.email.lower()] = account.id
+            if account is not None and account.id != WEB_FLOW and (address := _email(identity)):
+                found[address.lower()] = account.id
     return found
+
+
+def _email(identity: IdentityAnswer | None) -> str:
+    return (identity.email or "") if identity is not None else ""
 
 
 def _same_text(one: str, other: str) -> bool:

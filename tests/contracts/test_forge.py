@@ -113,12 +113,12 @@ class Served:
         return self.push(sha, f"refs/heads/{branch}")
 
     def propose(self, branch: str, base: str = "main", title: str = "A change", who: str = "author") -> int:
-        body = {"title": title, "head": branch, "base": base}
-        return int(self.request("POST", "/pulls", who, 201, **body)["number"])
+        return int(self.request("POST", "/pulls", who, 201, title=title, head=branch, base=base)["number"])
 
     def review(self, number: int, event: str, commit: str | None = None, who: str = "reviewer") -> int:
-        body = {"event": event, "body": f"{event} by {who}"} | ({"commit_id": commit} if commit else {})
-        return int(self.request("POST", f"/pulls/{number}/reviews", who, **body)["id"])
+        given: dict[str, Any] = {"commit_id": commit} if commit else {}
+        made = self.request("POST", f"/pulls/{number}/reviews", who, event=event, body=f"{event} by {who}", **given)
+        return int(made["id"])
 
 
 @pytest.fixture(scope="module")

@@ -346,7 +346,7 @@ def test_a_page_that_fails_in_the_middle_is_no_reading(forge: GitHub, mouth: Mou
     ["https://evil.test/?page=1", "https://evil.test/?page=3", "https://evil.test/", "https://evil.test/?page=x"],
 )
 def test_a_link_that_leads_astray_is_no_answer(forge: GitHub, mouth: Mouth, link: str) -> None:
-    mouth.answers["/pulls/7/reviews"] = paged([review()], link=lambda page: link)
+    mouth.answers["/pulls/7/reviews"] = paged([review()], link=lambda page: link if page == 1 else None)
     with pytest.raises(ForgeUnavailable):
         forge.reading(7)
 
@@ -550,6 +550,8 @@ def test_a_personal_token_does_not_try_check_runs(mouth: Mouth) -> None:
 @pytest.mark.parametrize("status", [404, 422, 500])
 def test_a_status_that_was_not_taken_raises(forge: GitHub, mouth: Mouth, status: int) -> None:
     mouth.answers["POST /check-runs"] = said(status, {"message": "no"})
+    mouth.answers[f"/commits/{HEAD}/status"] = {"statuses": [], "total_count": 0}
+    mouth.answers[f"POST /statuses/{HEAD}"] = said(201, {"id": 1})
     with pytest.raises((ForgeUnavailable, NotFound)):
         forge.write_status(HEAD, StatusReport("reconciler/plan", "pending", "planning"))
     assert mouth.paths("POST") == ["/check-runs"]

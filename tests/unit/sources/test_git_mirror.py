@@ -48,7 +48,7 @@ def test_a_tree_at_its_limits_is_read(remote: Remote, tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_refused_and_shown(remote: Remote, tmp_path: Path) -> None:
     blob = remote.repository.create_blob(b"1")
-    tree = remote.repository.odb.write(2, b"100644 caf\xe9\0" + blob.raw)  # type: ignore[arg-type]
+    tree = remote.repository.odb.write(2, b"100644 caf\xe9\0" + blob.raw)
     first = remote.commit({"a": "1"})
     sha = remote.commit_tree(str(tree), first, ref="refs/heads/main")
     mirror = remote.mirror(tmp_path / "mirror")
@@ -59,8 +59,8 @@ def test_a_name_that_is_not_utf8_is_refused_and_shown(remote: Remote, tmp_path: 
 
 def test_an_object_that_gits_checks_refuse_is_not_fetched(remote: Remote, tmp_path: Path) -> None:
     blob = remote.repository.create_blob(b"[core]\n")
-    inner = remote.repository.odb.write(2, b"100644 config\0" + blob.raw)  # type: ignore[arg-type]
-    tree = remote.repository.odb.write(2, b"40000 .git\0" + inner.raw)  # type: ignore[arg-type]
+    inner = remote.repository.odb.write(2, b"100644 config\0" + blob.raw)
+    tree = remote.repository.odb.write(2, b"40000 .git\0" + inner.raw)
     mirror = GitMirror(tmp_path / "mirror", str(remote.path), "main")
     sha = remote.commit_tree(str(tree), ref="refs/heads/main")
     with pytest.raises(UntrustedHistory, match=r"\.git"):
@@ -214,7 +214,7 @@ def test_both_ways_to_merge_give_the_tree_of_git(
 
 def _edits(remote: Remote, base: str, chance: random.Random) -> dict[str, str | None]:
     """Two changed lines in one file, sometimes the file renamed, sometimes another one deleted."""
-    files = {entry.name: entry.data.decode() for entry in remote.repository[base].tree}  # type: ignore[attr-defined]
+    files = {f"{entry.name}": entry.data.decode() for entry in remote.repository[base].tree}  # type: ignore[attr-defined]
     names = chance.sample(sorted(files), 2)
     lines = files[names[0]].splitlines(keepends=True)
     for place in chance.sample(range(len(lines)), 2):
