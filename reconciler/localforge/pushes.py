@@ -57,6 +57,30 @@ def follow(
             notices.push(forge, repository, actor, git, one.ref, one.before, one.after, forced)
 
 
+def catch_up(forge: Forge, repository: Repository) -> None:
+    """Follows what moved while nobody recorded it: the forge was killed in a push, or somebody used git on its data.
+
+    Who it was is not known any more, so the owner stands for them. Called when the forge is opened.
+    """
+    owner = forge.user(repository.owner_id)
+    if owner is None or not forge.git_path(repository).exists():
+        return
+    with forge.changing(repository) as git:
+        recorded: dict[str, str] = {}
+        for one in forge.database.all(Activity, repository_id=repository.id):
+            recorded[one.ref] = one.after
+        found = {ref: sha for ref, sha in git.refs().items() if ref.startswith((BRANCHES, "refs/tags/"))}
+        # the branch that the seed made has no record until it moves for the first time
+        known = {
+            f"{BRANCHES}{repository.default_branch}": found.get(f"{BRANCHES}{repository.default_branch}"),
+            **recorded,
+        }
+        before = {ref: sha for ref, sha in known.items() if sha is not None and sha != NO_COMMIT}
+        moved = differences(before, found)
+        if moved:
+            follow(forge, repository, git, owner, moved)
+
+
 def _is_forced(git: GitData, moved: Moved) -> bool:
     if NO_COMMIT in (moved.before, moved.after):
         return False

@@ -16,13 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
-from reconciler.localforge import git_http
+from reconciler.localforge import git_http, pushes
 from reconciler.localforge.database import Database
 from reconciler.localforge.forge import Forge, system_clock
 from reconciler.localforge.git_data import WEB_FLOW_ID
 from reconciler.localforge.graphql.endpoint import graphql_endpoint
 from reconciler.localforge.pages.views import page_routes
-from reconciler.localforge.records import User
+from reconciler.localforge.records import Repository, User
+from reconciler.localforge.rest.call import endpoint
+from reconciler.localforge.rest.repositories import root
 from reconciler.localforge.rest.routes import rest_routes
 from reconciler.localforge.seed import Seed, apply_seed, load_seed
 from reconciler.localforge.webhooks import Deliveries
@@ -44,6 +46,8 @@ def open_forge(data: Path, base_url: str, clock: Callable[[], datetime] = system
         database.add(
             User, id=WEB_FLOW_ID, login="web-flow", type="User", name="GitHub", email=None, created_at=forge.now()
         )
+    for repository in database.all(Repository):
+        pushes.catch_up(forge, repository)
     return forge
 
 
@@ -75,6 +79,7 @@ def app_of(forge: Forge) -> Starlette:
     app = Starlette(
         routes=[
             Route("/api/graphql", query, methods=["POST"]),
+            Route("/api/v3", endpoint(forge, root, ())),
             Mount("/api/v3", app=Router(rest_routes(forge))),
             *page_routes(forge),
             Route("/{owner}/{repository}/{path:path}", git, methods=["GET", "POST"]),

@@ -51,10 +51,12 @@ class Deliveries:
         self._queue: queue.Queue[_Job | None] = queue.Queue()
         # no proxies: hooks of a local forge are local, and the environment is not ours to trust
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="webhook deliveries", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout=TIMEOUT + 1)
 
@@ -68,7 +70,7 @@ class Deliveries:
         self._queue.put(_Job(hook, delivery.guid, delivery.event, delivery.payload, redelivery=True))
 
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := self._queue.get()) is not None and not self._closing.is_set():
             self._deliver(job)
 
     def _deliver(self, job: _Job) -> None:
@@ -90,6 +92,8 @@ class Deliveries:
             error.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
             code, status = 0, f"failed to connect to host: {type(error).__name__}"
+        if self._closing.is_set():
+            return  # the database may be closed by now
         self._database.add(
             Delivery,
             hook_id=job.hook.id,

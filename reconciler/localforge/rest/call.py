@@ -206,8 +206,8 @@ def _json_object(raw: bytes) -> dict[str, Any]:
 def _response(call: Call, request: Request, answer: Answer) -> Response:
     headers = {**standard_headers(), **answer.headers}
     caller = call.caller_or_none
-    if caller is not None:
-        headers["X-OAuth-Scopes"] = ", ".join(scope for scope in caller.token.scopes if ":" not in scope)
+    if caller is not None and "repo" in caller.token.scopes:
+        headers["X-OAuth-Scopes"] = "repo"  # fine-grained tokens are not told theirs, as on GitHub
     if answer.status == 204 or (answer.body is None and answer.text is None):
         return Response(status_code=answer.status, headers=headers)
     text = answer.text if answer.text is not None else json.dumps(answer.body, ensure_ascii=False)

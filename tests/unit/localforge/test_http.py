@@ -56,6 +56,7 @@ def test_every_answer_carries_githubs_headers(client: TestClient, comments: str)
         for name in ("x-github-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"):
             assert response.headers[name]
     assert client.get(API, headers=AUTHOR).headers["x-oauth-scopes"] == "repo"
+    assert "x-oauth-scopes" not in client.get(API, headers={"Authorization": "token token-engine"}).headers
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b'"x"', b"\xff\xfe", b"[" * 100_000])
@@ -84,7 +85,8 @@ def test_unknown_paths_and_numbers_are_githubs_404(client: TestClient, path: str
     assert (response.status_code, response.json()["message"]) == (404, "Not Found")
 
 
-def test_the_servers_own_facts(as_: As) -> None:
+def test_the_servers_own_facts(as_: As, client: TestClient) -> None:
+    assert client.get("/api/v3").json() == client.get("/api/v3/").json()
     assert as_(None).get("/")["rate_limit_url"] == "http://forge.test/api/v3/rate_limit"
     assert as_(None).get("/rate_limit")["rate"]["limit"] == 5000
     assert as_(None).get("/meta")["installed_version"]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from reconciler.localforge.forge import Forge
+from reconciler.localforge.git_data import Person
+from reconciler.localforge.records import Activity
+from reconciler.localforge.server import close_forge, open_forge
 from tests.unit.localforge.conftest import As
 from tests.unit.localforge.forge_under_test import REPOSITORY
 
@@ -178,3 +184,24 @@ def test_update_branch_merges_the_base_into_the_head(as_: As, head: str) -> None
     assert [parent["sha"] for parent in merge["parents"]] == [head, main]
     assert (merge["author"]["id"], merge["committer"]["id"]) == (1002, 19864447)
     assert "head_ref_force_pushed" not in as_("author").events(1)
+
+
+def test_a_push_that_the_forge_died_in_is_followed_when_it_starts_again(
+    as_: As, forge: Forge, tmp_path: Path, head: str
+) -> None:
+    repository = forge.repository_named("acme/infra")
+    assert repository is not None
+    git = forge.git(repository)
+    tree = str(git.commit(head).tree_id)
+    newer = git.create_commit(tree, [head], "Newer", Person("X", "x@example.test"))
+    git.move("refs/heads/change", newer, head)  # the ref has moved and nothing else was written
+    again = open_forge(tmp_path / "data", "http://forge.test")
+    pull = again.pull(repository, 1)
+    assert pull is not None
+    assert pull.head_sha == newer
+    assert again.git(repository).tip("refs/pull/1/head") == newer
+    rows = len(again.database.all(Activity))
+    close_forge(again)
+    again = open_forge(tmp_path / "data", "http://forge.test")
+    assert len(again.database.all(Activity)) == rows
+    close_forge(again)
