@@ -353,7 +353,11 @@ def main(node_modules: Path) -> None:
     text = json.dumps(subset(description, version), separators=(",", ":"), sort_keys=True)
     (HERE / "openapi.json").write_text(text + "\n")
     (HERE / "webhooks-examples.json.gz").write_bytes(examples(packages))
-    GRAPHQL.write_text(graphql_schema((packages / "graphql-schema/schema.graphql").read_text()) + "\n")
+    schema = packages / "graphql-schema"
+    notice = "Cut from @octokit/graphql-schema by tests/data/github/make_subset.py\n\n"
+    notice += (schema / "LICENSE.md").read_text().strip()
+    commented = "\n".join(f"# {line}".rstrip() for line in notice.splitlines())
+    GRAPHQL.write_text(f"{commented}\n\n{graphql_schema((schema / 'schema.graphql').read_text())}\n")
 
 
 if __name__ == "__main__":
