@@ -1,0 +1,48 @@
+"""What happens on an ordinary day, on real engines over real SSH."""
+
+import pytest
+
+from tests.scenarios.stage import PRODUCTION, SPARE, Stage, greet
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+def test_an_approved_change_is_deployed_however_it_is_merged(stage: Stage, method: str) -> None:
+    before = stage.containers()
+    merged = stage.land(greet("second"), method=method)
+    report = stage.run()
+    assert not report["failures"]
+    record = stage.deployments()[0]
+    assert (record["revision"], record["outcome"], record["kind"]) == (merged, "succeeded", "change")
+    assert record["author"] == "deployer"
+    assert [a["person"] for a in record["approvals"]] == ["reviewer"]
+    assert stage.greeting() == "second"
+    after = stage.containers()
+    assert after["app-production-worker-1"] == before["app-production-worker-1"]  # untouched
+    assert after["app-production-web-1"] != before["app-production-web-1"]
+    assert stage.author.statuses(merged)["reconciler/deploy"]["state"] == "success"
+    assert stage.status(SPARE)["revision"] == merged  # passed over, not deployed
+    assert len(stage.deployments(SPARE)) == 1
+
+
+def test_a_second_run_does_nothing(stage: Stage) -> None:
+    stage.land(greet("second"))
+    stage.run()
+    before, ledger = stage.containers(), len(list(stage.parts.ledger.entries()))
+    report = stage.run()
+    assert report["deployments"] == []
+    assert stage.containers() == before
+    assert len(list(stage.parts.ledger.entries())) == ledger
+
+
+def test_one_change_does_not_void_another(stage: Stage) -> None:
+    first = stage.propose_and_approve(greet("second"), "agent/one")
+    second = stage.propose_and_approve(
+        lambda clone: (clone / "projects/app/spare/environment.yaml").write_text(
+            (clone / "projects/app/spare/environment.yaml").read_text().replace("spare", "other")
+        ),
+        "agent/two",
+    )
+    stage.reviewer.merge(first)
+    stage.reviewer.merge(second)
+    stage.run()
+    assert (stage.greeting(PRODUCTION), stage.greeting(SPARE)) == ("second", "other")
