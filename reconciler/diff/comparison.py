@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from reconciler.diff.causes import cause_of
-from reconciler.diff.checks import CHECKS
+from reconciler.diff.checks import ATTACHMENTS, CHECKS, Check
 from reconciler.diff.containers import containers_of, image_text, is_temporary, name_of
 from reconciler.diff.definition import definition_digest, plain
 from reconciler.diff.pair import CONFIG_HASH_LABEL, Difference, Pair, undo_dollars
@@ -67,7 +67,7 @@ def _service_changes(
     yield from _replica_change(desired, service, len(containers), subject)
     if not service.replicas:
         return
-    found = [(pair, difference) for pair in pairs for check in CHECKS for difference in check(pair)]
+    found = [(pair, difference) for pair in pairs for check in _checks(pair) for difference in check(pair)]
     if found:
         yield from _merged(found, subject, ChangeKind.UPDATE, "fields")
         return
@@ -78,6 +78,18 @@ def _service_changes(
     states = ((pair, state_difference(service, pair.container)) for pair in pairs)
     stopped = [(pair, difference) for pair, difference in states if difference is not None]
     yield from _merged(stopped, subject, ChangeKind.STATE, "fields")
+
+
+def _checks(pair: Pair) -> tuple[Check, ...]:
+    """All of them, but of a job that has ended well only what git itself changed: it is not run again for anything that
+    happened on the host since.
+    """
+    state = pair.container.state
+    if not pair.service.is_job or state.status != "exited" or state.exit_code != 0:
+        return CHECKS
+    if pair.redefined is False:
+        return ()
+    return tuple(check for check in CHECKS if check not in ATTACHMENTS)
 
 
 def _pair(

@@ -52,7 +52,7 @@ def others_attached(observed: ObservedState, network: ObservedNetwork) -> tuple[
     """Names (or short ids) of containers on a network that are not ours, running or not."""
     ours = {c.id for c in observed.containers if c.owned}
     names = {o.name.lstrip("/") for o in observed.others if o.id in network.containers or network.name in o.networks}
-    names |= {name_of(c) for c in strangers(observed) if network.name in c.networks}
+    names |= {name_of(c) for c in observed.containers if not c.owned and network.name in c.networks}
     known = ours | {o.id for o in observed.others} | {c.id for c in observed.containers}
     return tuple(sorted(names | {c[:12] for c in network.containers if c not in known}))
 

@@ -104,9 +104,4 @@ def differ(field: str, before: Any, after: Any, why: str = "") -> tuple[Differen
 
 def _engine_name(desired: DesiredTarget, family: str, key: str) -> str:
     declared = (desired.execution_model.get(family) or {}).get(key)
-    if isinstance(declared, Mapping) and declared.get("name"):
-        return str(declared["name"])
-    for resource in desired.networks if family == "networks" else desired.volumes:
-        if resource.key == key:
-            return resource.name
-    return f"{desired.compose_project}_{key}"
+    return str(declared["name"]) if declared else f"{desired.compose_project}_{key}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.diff.containers import is_temporary_name
-from reconciler.diff.definition import plain
 from reconciler.diff.planning import digested_operation
 from reconciler.model.canonical import canonical
 from reconciler.model.change import Change, Subject, SubjectKind
@@ -23,7 +22,6 @@ from reconciler.model.plan import (
 )
 
 _SERVICE = (CreateService, RecreateService, StartService, ScaleService, RunJob)
-_NEW_CONTAINERS = (CreateService, RecreateService)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +79,8 @@ def _does_more(approved: Operation, now: Operation, fresh: Plan) -> bool:
             )
         case (CreateService() | RecreateService(), CreateService() | StartService() | ScaleService()):
             return approved.service == now.service and approved.replicas == now.replicas
+        case ScaleService(), StartService(unpause=()):  # a replica was created and did not start
+            return approved.service == now.service and approved.replicas == now.replicas
         case StartService(), StartService():  # what was unpaused already needs no second time
             return (
                 approved.service == now.service
@@ -108,20 +108,11 @@ def _left_by(service: str, temporary: str, fresh: Plan) -> bool:
 def _approved_change(change: Change, approved: Plan, fresh: Plan) -> bool:
     if change.subject.kind is SubjectKind.SERVICE:
         name = change.subject.name
-        if dict(approved.definitions).get(name) != dict(fresh.definitions).get(name):
-            return False
-        if any(isinstance(o, (*_NEW_CONTAINERS, RunJob)) and o.service == name for o in approved.operations):
-            return True
-        return any(_same_end(change, other) for other in approved.changes)
+        # What the service ends as is its whole definition; how it gets there is its operation, which is judged.
+        return dict(approved.definitions).get(name) == dict(fresh.definitions).get(name)
     if change.subject.kind is SubjectKind.CONTAINER:
         return True  # its one operation is judged
     return any(change.subject == other.subject for other in approved.changes)  # and so is its operation
-
-
-def _same_end(one: Change, other: Change) -> bool:
-    if (one.subject, one.field, one.kind) != (other.subject, other.field, other.kind):
-        return False
-    return canonical(plain(one.after.digestable)) == canonical(plain(other.after.digestable))
 
 
 def _changes_of(operations: tuple[Operation, ...], fresh: Plan) -> tuple[Change, ...]:

@@ -38,7 +38,7 @@ def service_operations(
             service_on_it = desired.service(name)
             if service_on_it is not None:
                 _replace(work, service_on_it, f"its network {network} is replaced")
-    _pull_along(desired, observed, work)
+    _pull_along(desired, work)
     return dict(sorted(work.items()))
 
 
@@ -82,7 +82,7 @@ def _replace(work: dict[str, ServiceOperation], service: DesiredService, why: st
     return True
 
 
-def _pull_along(desired: DesiredTarget, observed: ObservedState, work: dict[str, ServiceOperation]) -> None:
+def _pull_along(desired: DesiredTarget, work: dict[str, ServiceOperation]) -> None:
     """Services that live in the namespaces of one that gets new containers (or starts again), and those that asked for
     it by `depends_on` with `restart: true`; until nothing more is pulled.
     """
@@ -90,8 +90,6 @@ def _pull_along(desired: DesiredTarget, observed: ObservedState, work: dict[str,
     while moved:
         moved = False
         for service in desired.services:
-            if service.name not in work and not containers_of(observed, service.name):
-                continue
             for parent in service.namespace_parents:
                 if _leaves_dependents(work.get(parent)):
                     why = f"it lives in the namespaces or volumes of {parent}, which gets new containers"

@@ -27,6 +27,9 @@ from reconciler.diff.pair import Difference, Pair
 
 Check = Callable[[Pair], Iterable[Difference]]
 
+ATTACHMENTS: tuple[Check, ...] = (networks.check, namespaces.check)
+"""Those that look at what other containers and networks are now; a job that has ended does not mind."""
+
 CHECKS: tuple[Check, ...] = (
     image.check,
     environment.check,

@@ -165,6 +165,7 @@ DRIFT: tuple[tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]], ...] =
         ("logging.options.token", "another value", "from git"),
     ),
     ({"stop_signal": "SIGINT"}, {"config": {"StopSignal": "SIGTERM"}}, ("stop_signal", "SIGTERM", "SIGINT")),
+    ({}, {"config": {"StopSignal": "SIGINT"}}, ("stop_signal", "SIGINT", "absent")),
     ({"stop_grace_period": "1m"}, {"config": {"StopTimeout": None}}, ("stop_grace_period", "absent", "60")),
     ({"init": True}, {"host_config": {"Init": None}}, ("init", "false", "true")),
     ({"tty": True}, {"config": {"Tty": False}}, ("tty", "false", "true")),
@@ -267,6 +268,26 @@ def test_a_config_file_is_a_mount_of_its_digested_path() -> None:
         ("mounts./etc/app.conf", "bind /files/one/app.conf, read-only"),
         ("mounts./run/secrets/key", "bind /files/two/key, read-only"),
     ]
+
+
+def test_a_volume_that_the_image_declares_is_no_change_and_the_same_elsewhere_is() -> None:
+    target = a_target({"web": {"volumes": [{"type": "volume", "target": "/kept"}]}})
+    observed = deployed(target)
+    image = replace(observed.images[0], config={**observed.images[0].config, "Volumes": {"/declared/": {}}})
+    observed = replace(observed, images=(image,))
+    (kept,) = observed.containers[0].mounts
+    declared = {**kept, "Destination": "/declared", "Name": "a" * 64}
+    assert compare(target, with_container(observed, "shop-web-1", mounts=(kept, declared))) == ()
+    elsewhere = {**declared, "Destination": "/elsewhere"}
+    found = compare(target, with_container(observed, "shop-web-1", mounts=(kept, elsewhere)))
+    assert sides(found) == [("mounts./elsewhere", "volume anonymous, read-write", "absent")]
+
+
+def test_what_the_image_brought_is_not_judged_once_the_image_is_gone() -> None:
+    target = a_target({"web": {}})
+    assert compare(target, replace(deployed(target), images=())) == ()
+    moved = a_target({"web": {"image": "demo:2"}})
+    assert [change.field for change in compare(moved, replace(deployed(target), images=()))] == ["image"]
 
 
 def test_a_dependent_of_a_replaced_namespace_parent_differs() -> None:

@@ -170,6 +170,17 @@ def test_a_finished_job_is_no_change_and_a_failed_one_is() -> None:
     assert (change.before.text, change.after.text) == ("ended with exit code 3", "ended with exit code 0")
 
 
+def test_a_finished_job_differs_by_what_git_changed_and_not_by_what_happened_on_the_host() -> None:
+    target = a_target((a_service("migrate", {"mem_limit": "64m"}, is_job=True),))
+    by_hand = {"networks": {"shop_default": None}, "host_config": {"Memory": 1}, "name": "renamed"}
+    assert compare(target, with_container(deployed(target), "shop-migrate-1", **by_hand)) == ()
+    changed = a_target((a_service("migrate", {"mem_limit": "32m"}, is_job=True),))
+    assert found(compare(changed, deployed(target)))[0] == ("update", "service migrate", "memory")
+    joined = a_target((a_service("migrate", {"mem_limit": "64m", "networks": {"back": None}}, is_job=True),))
+    found_by = [change.found_by for change in compare(joined, deployed(target)) if change.subject.name == "migrate"]
+    assert found_by == ["config-hash"]
+
+
 def test_a_container_whose_service_left_git_is_removed_and_that_destroys() -> None:
     before, after = a_target({"web": {}, "old": {}}), a_target({"web": {}})
     (change,) = compare(after, deployed(before))

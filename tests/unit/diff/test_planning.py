@@ -130,8 +130,8 @@ def test_a_job_runs_when_it_is_new_changed_or_failed_and_never_again_by_itself()
     job = a_service("migrate", {"user": "1"}, is_job=True)
     target = a_target((job, a_service("web", depends_on=("migrate",))))
     assert names(plan_of(target, deployed(target))) == []
-    changed = with_container(deployed(target), "shop-migrate-1", config={"User": ""})
-    assert names(plan_of(target, changed)) == ["RunJob migrate"]
+    earlier = a_target((a_service("migrate", is_job=True), target.services[1]))
+    assert names(plan_of(target, deployed(earlier))) == ["RunJob migrate"]
     failed = with_container(deployed(target), "shop-migrate-1", state={"exit_code": 1})
     assert names(plan_of(target, failed)) == ["RunJob migrate"]
     assert names(plan_of(target, without_containers(deployed(target), "shop-migrate-1"))) == ["RunJob migrate"]
@@ -169,6 +169,14 @@ def test_a_changed_network_is_replaced_and_the_services_on_it_after_it() -> None
     replaced = next(o for o in plan.operations if isinstance(o, RecreateNetwork))
     assert replaced.disconnects == ("shop-db-1", "shop-web-1")
     assert "stops shop-db-1, shop-web-1" in replaced.why
+
+
+def test_a_finished_job_on_a_replaced_network_is_not_run_again() -> None:
+    services = (a_service("migrate", is_job=True), a_service("web"))
+    before, after = a_target(services), a_target(services, networks=(a_network(internal=True),))
+    assert names(plan_of(after, deployed(before))) == ["RecreateNetwork shop_default", "RecreateService web"]
+    disconnected = with_container(deployed(after), "shop-migrate-1", networks={"shop_default": None})
+    assert plan_of(after, disconnected).empty
 
 
 # Order
@@ -309,6 +317,24 @@ def test_a_new_files_content_has_another_digest_for_its_user_only() -> None:
 
 
 # Obstacles
+
+
+def test_a_foreign_container_on_a_network_is_seen_by_its_name_or_by_its_id() -> None:
+    target = a_target({"web": {}}, networks=(a_network(internal=True),))
+    observed = deployed(a_target({"web": {}}))
+    (network,) = observed.networks
+    unknown = replace(observed, networks=(replace(network, containers=(*network.containers, "d" * 64)),))
+    assert "somebody else are on it: dddddddddddd" in texts(plan_of(target, unknown))
+    named = replace(unknown, others=(a_foreigner(id="d" * 64),))
+    assert texts(plan_of(target, named)).endswith("somebody else are on it: theirs")
+
+
+def test_a_network_of_another_project_is_not_replaced() -> None:
+    target = a_target({"web": {}}, networks=(a_network(internal=True),))
+    observed = deployed(a_target({"web": {}}))
+    theirs = replace(observed.networks[0], labels={"com.docker.compose.project": "blog"})
+    text = texts(plan_of(target, replace(observed, networks=(theirs,))))
+    assert text == "the network shop_default belongs to the project blog"
 
 
 def test_a_stack_of_somebody_else_under_our_project_name_stops_the_plan() -> None:

@@ -107,6 +107,15 @@ def test_another_engine_is_refused() -> None:
     assert isinstance(diff.remaining(APPROVED, plan_of(TARGET, elsewhere)), diff.Diverged)
 
 
+def test_a_scaling_that_left_a_replica_unstarted_goes_on() -> None:
+    target = a_target({"web": {"deploy": {"replicas": 2}}})
+    approved = plan_of(target, without_containers(deployed(target), "shop-web-2"))
+    fresh = plan_of(target, with_container(deployed(target), "shop-web-2", state={"status": "created"}))
+    assert diff.remaining(approved, fresh) == diff.Remaining(fresh)
+    paused = plan_of(target, with_container(deployed(target), "shop-web-2", state={"status": "paused"}))
+    assert isinstance(diff.remaining(approved, paused), diff.Diverged)
+
+
 def test_a_start_that_was_approved_does_not_become_a_recreate() -> None:
     target = a_target({"web": {}})
     approved = plan_of(target, with_container(deployed(target), "shop-web-1", state={"status": "exited"}))
@@ -137,7 +146,7 @@ def test_a_network_replacement_that_was_cut_off_goes_on() -> None:
 
 def test_a_job_that_was_cut_off_runs_again_only_if_it_was_approved() -> None:
     target = a_target((a_service("migrate", {"user": "2"}, is_job=True), a_service("web")))
-    before = with_container(deployed(target), "shop-migrate-1", config={"User": "1"})
+    before = deployed(a_target((a_service("migrate", {"user": "1"}, is_job=True), a_service("web"))))
     failed = with_container(deployed(target), "shop-migrate-1", state={"exit_code": 137})
     approved, fresh = plan_of(target, before), plan_of(target, failed)
     assert diff.remaining(approved, fresh) == diff.Remaining(fresh)
