@@ -27,6 +27,7 @@ _ODD = 9  # exit code of our scripts for "not there, or not as it should be"
 
 # $1 the bundle's directory. One line per entry: mode, kind and name; then one hash per file.
 _LIST = r"""
+export LC_ALL=C
 [ -d "$1" ] && [ ! -L "$1" ] && cd "$1" || exit 9
 find . -exec stat -c '%a %F %n' {} +
 echo

@@ -116,6 +116,22 @@ def test_each_operation_does_its_one_thing_and_touches_no_other_service(
     assert containers() == two
 
 
+def test_two_services_are_worked_on_side_by_side(host: SshHost, project: str, image: str) -> None:
+    given = model(project, image)
+    results: list[int] = []
+    operations = (CreateService("web", 1, "new"), RunJob("job", "new"))
+    threads = [
+        threading.Thread(target=lambda one=one: results.append(host.run(one, project, given, 60).exit_code))  # type: ignore[misc]
+        for one in operations
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [0, 0]
+    assert {c.service for c in host.observe(ObservationRequest(project, "s")).containers} == {"web", "job"}
+
+
 def test_a_compose_failure_comes_back_with_its_words_and_without_the_values(
     host: SshHost, project: str, image: str
 ) -> None:
