@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -24,6 +24,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
@@ -33,7 +34,7 @@ _WORD = r"[a-z0-9][a-z0-9._-]*"
 _DURATION = r"([0-9]+(ms|s|m|h|d))+"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOMENT = r"(MON|TUE|WED|THU|FRI|SAT|SUN) ([01][0-9]|2[0-3]):[0-5][0-9]"
-_ADDRESS = r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?"
+_ADDRESS = r"[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?"
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
 
@@ -195,6 +196,12 @@ class DenyWindow(_Model):
     start: _Moment
     end: _Moment
     timezone: _Zone
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("starts and ends at the same moment: say a minute less for almost a week")
+        return self
 
 
 class WindowFile(_Model):

@@ -52,7 +52,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "dns_search": "[x.y]",
     "domainname": "example.test",
     "entrypoint": "[/bin/sh]",
-    "environment": "{B: '1', A: 'x<y>&$$z ä\u2028', E: '', C: \"tab\\tline\\nquote\\\"back\\\\\"}",
+    "environment": "{B: '1', A: 'x<y>&$$z ä', E: '', C: \"tab\\tline\\nquote\\\"back\\\\ separator\\u2028\"}",
     "expose": "['80']",
     "external_links": "[elsewhere]",
     "extra_hosts": "['a:1.2.3.4', 'b:1.2.3.5']",
