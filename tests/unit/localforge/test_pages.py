@@ -17,7 +17,9 @@ PULL = "/acme/infra/pull/1"
 
 @pytest.fixture
 def head(as_: As) -> str:
-    sha = as_("author").commit_file("change", "a.txt", "<b>new</b>\n", "Add <i>a</i>")
+    sha = as_("author").commit_file(
+        "change", "a.txt", "<b>new</b>\n", "Add <i>a</i>\n\nCo-authored-by: Friend <f@x.test>"
+    )
     as_("author").open_pull(
         "change", title="<script>alert(1)</script>", body="![x](http://evil.test/x.png) <img src=x>"
     )
@@ -75,6 +77,7 @@ def test_a_pull_request_is_shown_with_everything_and_nothing_of_it_is_markup(
         "&lt;img src=x&gt;",
         "+&lt;b&gt;new&lt;/b&gt;",
         "Add &lt;i&gt;a&lt;/i&gt;",
+        "Co-authored-by: Friend &lt;f@x.test&gt;",
         "&lt;/pre&gt;&lt;h1&gt;plan&lt;/h1&gt;",
         "&lt;blink&gt;",
         "reconciler/approval",
