@@ -57,7 +57,8 @@ def resolve(api: EngineApi, references: Sequence[str]) -> Mapping[str, ImageReso
             answers[reference] = MissingImage(reference, "not an image reference that a registry could have")
         else:
             found = local[reference]
-            answers[reference] = _remote(api, reference) if found is None else _local(reference, found)
+            here = found is not None and _is_named(reference, found)
+            answers[reference] = _local(reference, found) if here else _remote(api, reference)
     return answers
 
 
@@ -106,6 +107,16 @@ def repository(text: str) -> str:
     if first == "docker.io" and "/" not in rest:
         rest = f"library/{rest}"
     return f"{first}/{rest}"
+
+
+def _is_named(reference: str, image: Mapping[str, Any]) -> bool:
+    """Whether the image really has that tag: the engine also takes a name like `cafe` for the start of an id."""
+    parsed = _parse(reference)
+    if parsed is None or parsed.digest:
+        return True
+    wanted = (repository(parsed.repository), parsed.tag or "latest")
+    found = (tag.rpartition(":") for tag in image.get("RepoTags") or ())
+    return any((repository(name), tag) == wanted for name, _, tag in found)
 
 
 def _local(reference: str, image: Mapping[str, Any]) -> ResolvedImage:

@@ -251,14 +251,17 @@ def test_an_image_is_resolved_from_the_host_first_then_from_its_registry(
     # Whatever push_image left behind under the registry's name is taken away, so that only the registry has it.
     for tag in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", repository).split():
         engine.docker("rmi", tag)
-    answers = host.resolve_images([f"{repository}:1", image, image_id, "none.test/x:1", f"{repository}:2", "../x"])
+    prefix = image_id.removeprefix("sha256:")[:12]  # the engine would take it for the id
+    answers = host.resolve_images(
+        [f"{repository}:1", image, image_id, "none.test/x:1", f"{repository}:2", "../x", prefix]
+    )
     remote = answers[f"{repository}:1"]
     assert isinstance(remote, ResolvedImage)
     assert not remote.on_host
     assert remote.deploy_as.startswith(f"{repository}@sha256:")
     assert answers[image] == ResolvedImage(image, image_id, image_id, True), "built here: no registry has it"
     assert answers[image_id] == ResolvedImage(image_id, image_id, image_id, True)
-    for reference in ("none.test/x:1", f"{repository}:2", "../x"):
+    for reference in ("none.test/x:1", f"{repository}:2", "../x", prefix):
         assert isinstance(answers[reference], MissingImage)
     try:
         host.pull(remote.deploy_as)
