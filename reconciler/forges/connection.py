@@ -31,6 +31,7 @@ VERSION: Literal["2022-11-28"] = "2022-11-28"  # the default version has dropped
 PER_PAGE = 100
 MOST_PAGES = 100
 LARGEST_ANSWER = 32 * 2**20  # bytes, after decompression
+UNSAID_WAIT = 60.0  # seconds, as GitHub's documentation asks where a limit comes without a time
 CACHED_ANSWERS = 1000
 CACHED_BYTES = 64 * 2**20
 
@@ -130,11 +131,12 @@ class Connection:
         try:
             response = call(self._github.rest(VERSION))
         except RateLimitExceeded as error:
-            seconds = max(1.0, error.retry_after.total_seconds())
-            self._resume_at = time.monotonic() + seconds
-            raise Throttled(seconds, where=name) from None
+            raise self._throttled(name, error.retry_after.total_seconds()) from None
         except RequestFailed as error:
-            raise self._failure(name, error.response.status_code, error.response.content) from None
+            status, content = error.response.status_code, error.response.content
+            if status == 429 or (status == 403 and "rate limit" in _message(content).lower()):
+                raise self._throttled(name, UNSAID_WAIT) from None
+            raise self._failure(name, status, content) from None
         except RequestTimeout:
             raise ForgeUnavailable(f"no whole answer within {self._timeout:g} seconds", where=name) from None
         except GitHubException as error:
@@ -147,6 +149,11 @@ class Connection:
         if not response.is_success:
             raise self._failure(name, response.status_code, response.content)
         return response
+
+    def _throttled(self, name: str, seconds: float) -> Throttled:
+        seconds = max(1.0, seconds)
+        self._resume_at = time.monotonic() + seconds
+        return Throttled(seconds, where=name)
 
     def _failure(self, name: str, status: int, body: bytes) -> ForgeUnavailable | NotFound:
         said = self._clean(_message(body))

@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -285,6 +286,14 @@ def test_a_rate_limit_is_kept_to_without_asking_again(
         forge.repository_id()
     assert 0 < again.value.retry_after <= caught.value.retry_after
     assert len(mouth.asked) == asked
+
+
+def test_a_limit_without_a_time_is_kept_to_and_not_taken_for_a_missing_scope(forge: GitHub, mouth: Mouth) -> None:
+    mouth.answers["POST /check-runs"] = said(403, {"message": "You have exceeded a secondary rate limit."})
+    with pytest.raises(Throttled) as caught:
+        forge.write_status(HEAD, StatusReport("reconciler/plan", "pending", "planning"))
+    assert caught.value.retry_after == 60
+    assert mouth.paths("POST") == ["/check-runs"]
 
 
 def test_a_wait_that_is_no_number_is_still_an_error(forge: GitHub, mouth: Mouth) -> None:
@@ -598,3 +607,10 @@ def test_a_token_that_is_none_is_refused_without_showing_it(token: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         GitHub("https://api.github.com", "acme/infra", token)
     assert not token or token not in str(caught.value)
+
+
+def test_many_threads_read_at_once(forge: GitHub, mouth: Mouth) -> None:
+    mouth.answers["/pulls/7"] = lambda _: said(200, pull(), ETag='"one"')
+    with ThreadPoolExecutor(8) as pool:
+        readings = list(pool.map(lambda _: forge.reading(7), range(16)))
+    assert all(reading == readings[0] and reading.complete for reading in readings)
