@@ -15,14 +15,18 @@ from reconciler.compose.driving import ComposeProgram
 from reconciler.compose.rendering import SandboxRenderer
 from reconciler.control import pipeline
 from reconciler.control.parts import Parts
-from reconciler.forges import FORGES
+from reconciler.control.requests import Poll, Request, ReviewRequest
+from reconciler.forges import FORGES, webhooks
 from reconciler.hosts import SshHosts
 from reconciler.logs import progress
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.errors import InvalidInput
 from reconciler.model.fingerprint import Fingerprinter
+from reconciler.model.revision import Tree
+from reconciler.ports import Renderer
 from reconciler.settings import Settings, read_secret, read_settings
 from reconciler.sources.git import GitMirror
+from reconciler.sources.working_tree import read_working_tree
 from reconciler.storage import Database, open_database
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
@@ -114,6 +118,40 @@ def open_parts(config: Path) -> Iterator[Parts]:
         )
         engine.work = lambda deployment: pipeline.execute(parts, deployment)
         yield parts
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """How deliveries of the configured forge are checked and read."""
+
+    secret: bytes
+
+    def genuine(self, body: bytes, signature: str | None) -> bool:
+        """Whether the signature is that of the raw body (gate 60)."""
+        return webhooks.verify(self.secret, body, signature)
+
+    def requests(self, event: str, body: bytes) -> tuple[Request, ...]:
+        """What a delivery makes due; nothing for an event that decides nothing."""
+        found = webhooks.hint(event, body)
+        if isinstance(found, webhooks.Ignored):
+            return ()
+        return (*map(ReviewRequest, found.pull_requests), Poll())
+
+
+def webhook(settings: Settings) -> Webhook | None:
+    """The forge's webhook, None where no secret is configured and deliveries are therefore refused."""
+    file = settings.forge.webhook_secret_file
+    return Webhook(read_secret(settings.resolve(file)).encode()) if file is not None else None
+
+
+def local_renderer() -> Renderer:
+    """A renderer that keeps nothing, for commands without a server."""
+    return SandboxRenderer(None)
+
+
+def working_tree(directory: Path) -> Tree:
+    """The files of a directory; InvalidInput when it holds more than a repository may."""
+    return read_working_tree(directory)
 
 
 def installation_key(directory: Path) -> Fingerprinter:

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reconciler.forges import webhooks
+from reconciler.control.requests import Request as DueRequest
 
 MOST_BYTES = 5 * 1024 * 1024
 
 
+class Webhook(Protocol):
+    """How deliveries of one forge are checked and read."""
+
+    def genuine(self, body: bytes, signature: str | None) -> bool: ...
+
+    def requests(self, event: str, body: bytes) -> tuple[DueRequest, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the webhook route needs: the secret, the memory of deliveries, and where hints go."""
+    """What the webhook route needs: how a delivery is checked and read, which came before, where requests go."""
 
-    secret: bytes | None
+    webhook: Webhook | None
     seen: Callable[[str, datetime], bool]
     now: Callable[[], datetime]
-    take: Callable[[webhooks.Due], None]
+    put: Callable[[DueRequest], None]
 
 
 def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
@@ -40,20 +49,19 @@ def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
         body = await _body(request)
         if body is None:
             return _refused(413, "the body is too large")
-        if hooks.secret is None:
+        if hooks.webhook is None:
             return _refused(404, "no webhook secret is configured; set forge.webhook_secret_file")
-        if not webhooks.verify(hooks.secret, body, request.headers.get("x-hub-signature-256")):
+        if not hooks.webhook.genuine(body, request.headers.get("x-hub-signature-256")):
             return _refused(401, "the signature does not match (gate 60)")
         delivery = request.headers.get("x-github-delivery", "")
         if not delivery or len(delivery) > 100:
             return _refused(400, "X-GitHub-Delivery is missing or too long")
         if hooks.seen(delivery, hooks.now()):
             return JSONResponse({"ok": True, "data": {"duplicate": True}})
-        found = webhooks.hint(request.headers.get("x-github-event", ""), body)
-        if isinstance(found, webhooks.Ignored):
-            return JSONResponse({"ok": True, "data": {"ignored": found.reason}})
-        hooks.take(found)
-        return JSONResponse({"ok": True, "data": {"due": True}}, status_code=202)
+        due = hooks.webhook.requests(request.headers.get("x-github-event", ""), body)
+        for found in due:
+            hooks.put(found)
+        return JSONResponse({"ok": True, "data": {"due": [str(found) for found in due]}}, status_code=202)
 
     return Starlette(
         routes=[

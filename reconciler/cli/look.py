@@ -49,9 +49,9 @@ def _preview(parts: Parts, number: int | None, revision: str | None, working_tre
         return queries.plan_pull_request(parts, number)
     if revision is not None:
         return queries.plan_revision(parts, revision)
-    from reconciler.sources.working_tree import read_working_tree
+    from reconciler.bootstrap import working_tree as read
 
-    return queries.plan_tree(parts, read_working_tree(working_tree or Path()))
+    return queries.plan_tree(parts, read(working_tree or Path()))
 
 
 @click.command("status")

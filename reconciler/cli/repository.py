@@ -10,7 +10,6 @@ from reconciler import desired
 from reconciler.cli.envelope import Answer, answering
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Problem
-from reconciler.sources.working_tree import read_working_tree
 
 
 @click.command("init")
@@ -39,13 +38,13 @@ def init_command(directory: Path, solo: bool) -> Answer:
 @answering
 def validate_command(directory: Path, render: bool) -> Answer:
     """Check DIRECTORY; exit 0 when nothing is wrong, 1 with every problem by file and line."""
-    tree = read_working_tree(directory)
+    from reconciler.bootstrap import local_renderer, working_tree
+
+    tree = working_tree(directory)
     state = desired.load(tree)
     services = 0
     if render:
-        from reconciler.compose.rendering import SandboxRenderer
-
-        renderer = SandboxRenderer(None)
+        renderer = local_renderer()
         problems: list[Problem] = []
         for environment in state.environments:
             try:

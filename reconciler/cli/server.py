@@ -34,27 +34,18 @@ def _serve(config: Path, as_json: bool) -> None:
     from apscheduler.schedulers.background import BackgroundScheduler
 
     from reconciler.api.server import Hooks, build_app
-    from reconciler.bootstrap import open_parts
+    from reconciler.bootstrap import open_parts, webhook
     from reconciler.control.controller import Controller
-    from reconciler.control.requests import Poll, ReviewRequest
-    from reconciler.forges import webhooks
-    from reconciler.settings import read_secret, read_settings
+    from reconciler.control.requests import Poll
+    from reconciler.settings import read_settings
 
     settings = read_settings(config)
-    secret_file = settings.forge.webhook_secret_file
-    secret = read_secret(settings.resolve(secret_file)).encode() if secret_file is not None else None
     host, _, port = settings.listen.rpartition(":")
     if not host or not port.isdigit():
         raise InvalidInput(f"listen: '{settings.listen}' is not HOST:PORT", where=str(config))
     with open_parts(config) as parts, socket.create_server((host, int(port))) as listening:
         controller = Controller(parts)
-
-        def take(hint: webhooks.Due) -> None:
-            for number in hint.pull_requests:
-                controller.put(ReviewRequest(number))
-            controller.put(Poll())
-
-        hooks = Hooks(secret, parts.states.delivery_seen, parts.clock.now, take)
+        hooks = Hooks(webhook(settings), parts.states.delivery_seen, parts.clock.now, controller.put)
         app = build_app(hooks, controller.ready)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, lifespan="off")

@@ -60,6 +60,12 @@ rules:
     actions: [deploy, rollback]
     need: {approvals: 1, from_group: operators}
 
+  # Rules, principals and hosts change in pull requests of their own; with no rule about them, nobody could change them.
+  - id: rules-need-one
+    effect: require
+    actions: [change_policy, change_host]
+    need: {approvals: 1, from_group: operators}
+
   # Frees an environment of tier "development": whoever merges must still be a person of principals.yaml.
   # - id: development-is-free
   #   effect: require
@@ -94,7 +100,7 @@ _COMPOSE = """\
 # An ordinary Compose file; relative paths count from its directory.
 services:
   web:
-    image: docker.io/library/busybox:1.36
+    image: busybox:1.36
     command: [httpd, -f, -p, "8080", -h, /www]
     restart: unless-stopped
     ports: ["127.0.0.1:${PORT}:8080"]
