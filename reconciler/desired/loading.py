@@ -53,6 +53,15 @@ _NEAR_MISSES = (
 _GATED = ("hosts", "projects", "operations", REPOSITORY, PRINCIPALS, POLICY)
 
 
+_NOT_YET = (
+    ("bind", "revision"),
+    ("consent", "signed"),
+    ("on_failure", "restore"),
+    ("when_unreachable", "last-known"),
+)
+"""What the format has and this version does not do: refused, because ignoring it would be worse."""
+
+
 def load(tree: Tree) -> DesiredState:
     """Read a desired-state repository.
 
@@ -301,6 +310,13 @@ def _environment(
         if getattr(said, key):
             text = "secrets need the SOPS provider, which this version does not have"
             problems.append(Problem(read.at(key), text, f"remove '{key}'; env files hold what is not secret"))
+    for key, value in _NOT_YET:
+        if chosen.get(key, getattr(said, key)) == value:
+            text = f"'{key}: {value}' is not carried out by this version"
+            problems.append(Problem(read.at(key), text, f"remove '{key}' here or in the defaults"))
+    if said.renamed_from is not None:
+        text = "'renamed_from' is not carried out by this version"
+        problems.append(Problem(read.at("renamed_from"), text, "remove the old environment first, in its own change"))
     for index, job in enumerate(said.before):
         if job not in said.jobs:
             where = read.at("before", index)
@@ -311,8 +327,6 @@ def _environment(
     for file in env_files:
         problems.extend(read_env_file(file, tree.files[file].content)[1])
     own = said.compose_project or f"{name.project}-{name.environment}"
-    if said.renamed_from == own:
-        problems.append(Problem(read.at("renamed_from"), "'renamed_from' is the name that it has now"))
     return EnvironmentSpec(
         name=name,
         directory=directory,

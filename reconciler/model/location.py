@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a repository file; `line` counts from 1, None where the whole file is meant."""
+    """A place in a repository file; `line` counts from 1, None where the whole file is meant. Sorts by file and line."""
 
     file: str
     line: int | None = None
+
+    def __lt__(self, other: Location) -> bool:
+        return (self.file, self.line or 0) < (other.file, other.line or 0)
 
     def __str__(self) -> str:
         return self.file if self.line is None else f"{self.file}:{self.line}"

@@ -49,7 +49,7 @@ def rule(document: dict[str, Any]) -> Rule:
 def facts(
     tier: str | None = "production",
     host: str = "web-1",
-    images: list[str | None] | None = ["ghcr.io/acme/web:1"],  # noqa: B006 - never changed
+    images: list[str | None] | None = ["registry.example.test/acme/web:1"],  # noqa: B006 - never changed
     destroys_data: bool | None = False,
     service: dict[str, Any] | None = None,
 ) -> TargetFacts:
@@ -176,7 +176,7 @@ def test_a_service_that_reaches_for_the_host_is_noted(service: dict[str, Any], c
 
 def test_an_ordinary_service_is_not_noted() -> None:
     service = {
-        "image": "ghcr.io/acme/web:1",
+        "image": "registry.example.test/acme/web:1",
         "volumes": [
             {"type": "bind", "source": "./web.conf", "target": "/etc/web.conf"},
             {"type": "bind", "source": "/srv/shop", "target": "/data"},
@@ -199,7 +199,7 @@ def test_a_volume_that_is_a_bind_in_disguise_is_noted() -> None:
         ("redis", "docker.io/library/redis"),
         ("redis:7@sha256:abc", "docker.io/library/redis"),
         ("acme/web:1", "docker.io/acme/web"),
-        ("ghcr.io/acme/web:1", "ghcr.io/acme/web"),
+        ("registry.example.test/acme/web:1", "registry.example.test/acme/web"),
         ("localhost:5000/web:1", "localhost:5000/web"),
     ],
 )
