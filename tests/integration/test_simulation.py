@@ -565,6 +565,25 @@ def test_output_and_exit_codes_are_given_in_the_same_form(driven: Driven) -> Non
     assert driven.request("GET", "/containers/contract-says/logs")[0] == 400
 
 
+def test_who_attaches_before_the_start_sees_all_output_and_the_end(driven: Driven) -> None:
+    _create(driven, "contract-watched", Cmd=["sh", "-c", "echo begun; sleep 1; echo ended"], AttachStdout=True)
+    with socket.socket(socket.AF_UNIX) as attached:
+        attached.settimeout(60)
+        attached.connect(str(driven.socket))
+        path = "/v1.41/containers/contract-watched/attach?stream=1&stdout=1&stderr=1"
+        attached.sendall(f"POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += attached.recv(4096)
+        attached.shutdown(socket.SHUT_WR)  # no input, as `docker run` without -i
+        assert driven.request("POST", "/containers/contract-watched/start")[0] == 204
+        while piece := attached.recv(4096):
+            said += piece
+    head, _, output = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 UPGRADED")
+    assert output == b"\x01\0\0\0\0\0\0\x06begun\n\x01\0\0\0\0\0\0\x06ended\n"
+
+
 def test_what_the_two_engines_say_of_the_same_project_is_the_same(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from reconciler.compose.driving import ComposeProgram
 from reconciler.hosts import SshHosts
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import Bundle, DesiredNetwork, DesiredVolume, HostSpec, ShippedFile
-from reconciler.model.errors import HostKeyMismatch, Retryable, Terminal
+from reconciler.model.errors import HostKeyMismatch, HostUnreachable, Retryable, Terminal
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.observed import ResolvedImage
 from reconciler.model.plan import CreateService, RecreateService
@@ -260,6 +260,11 @@ def test_no_port_and_no_other_socket_is_forwarded(plain: SimulatedHost, key: Pat
             transport.open_channel("direct-tcpip", ("127.0.0.1", plain.port), ("127.0.0.1", 0))
         with pytest.raises(paramiko.SSHException):
             transport.request_port_forward("127.0.0.1", 0)
+
+
+def test_only_the_engines_own_socket_leads_to_the_engine(simulated: SimulatedHost, hosts: SshHosts) -> None:
+    with pytest.raises(HostUnreachable):
+        hosts.host(_spec(simulated, socket="/var/run/other.sock"), ()).identity()
 
 
 def test_it_refuses_to_listen_beyond_loopback(tmp_path: Path, key: Path) -> None:

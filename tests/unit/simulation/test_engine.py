@@ -226,6 +226,7 @@ def test_a_tag_that_moves_on_leaves_the_container_with_the_image_it_had() -> Non
 def test_an_image_is_known_by_tag_digest_and_id() -> None:
     image = SimulatedImage("registry.test:5000/shop/web:1.4", {"Cmd": ["serve"]}, on_host=False, in_registry=True)
     engine, _ = engine_of(image)
+    assert image.manifest_digest != image.image_id, "a registry's digest is never the image's id"
     name = "registry.test:5000/shop/web"
     for wanted in (f"{name}:1.4", f"{name}@{image.manifest_digest}", image.image_id):
         with pytest.raises(EngineRefusal, match="No such image"):
