@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from reconciler.diff.causes import cause_of
 from reconciler.diff.checks import ATTACHMENTS, CHECKS, Check
 from reconciler.diff.containers import containers_of, image_text, is_temporary, name_of
-from reconciler.diff.definition import definition_digest, plain
+from reconciler.diff.definition import definition_digest, plain, summary
 from reconciler.diff.pair import CONFIG_HASH_LABEL, Difference, Pair, undo_dollars
 from reconciler.diff.resources import directory_changes, network_changes, volume_changes
 from reconciler.diff.run_state import state_difference
@@ -104,13 +104,12 @@ def _pair(
 
 
 def _creation(service: DesiredService, subject: Subject) -> Change:
-    count = "" if service.replicas == 1 else f"{service.replicas} x "
     return Change(
         ChangeKind.CREATE,
         subject,
         "",
         ABSENT,
-        Value({"definition": definition_digest(service)}, f"{count}{service.image}"),
+        Value({"definition": definition_digest(service)}, summary(service)),
         f"git declares {service.name}, and this host has no container of it",
         service.location,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.diff.checks.ports import published
+from reconciler.diff.pair import undo_dollars
 from reconciler.model.canonical import digest
 from reconciler.model.desired import DesiredService
 
@@ -26,6 +28,23 @@ def definition_digest(service: DesiredService) -> str:
             "job": service.is_job,
         }
     )
+
+
+def summary(service: DesiredService) -> str:
+    """A new service in one line, for people: its image, what it publishes, mounts and may do, its variables by name."""
+    wanted = undo_dollars(service.execution)
+    ports = [f"{binding}->{port}" for port, bindings in published(wanted).items() for binding in bindings]
+    mounts = [f"{m.get('source') or m.get('type')} at {m['target']}" for m in wanted.get("volumes") or ()]
+    said = [
+        ("", "" if service.replicas == 1 else f"{service.replicas} containers"),
+        ("publishes ", ", ".join(ports)),
+        ("mounts ", ", ".join(mounts)),
+        ("adds the capabilities ", ", ".join(str(name) for name in wanted.get("cap_add") or ())),
+        ("shares the network of ", str(wanted.get("network_mode") or "")),
+        ("variables ", ", ".join(value.name for value in service.environment)),
+    ]
+    parts = [f"{word}{what}" for word, what in said if what]
+    return "; ".join([service.image, *(["privileged"] if wanted.get("privileged") else []), *parts])
 
 
 def plain(value: Any) -> Any:

@@ -72,6 +72,11 @@ def _image(service: DesiredService, resolutions: Mapping[str, ImageResolution]) 
 def _external(desired: DesiredTarget, service: DesiredService, observed: ObservedState) -> Iterator[Obstacle]:
     live_networks = {network.name for network in observed.networks}
     used = set(service.execution.get("networks") or ())
+    names = [network.name for network in observed.networks]
+    for network in desired.networks:
+        if network.key in used and names.count(network.name) > 1:
+            text = f"{observed.host} has {names.count(network.name)} networks with the name {network.name}"
+            yield Obstacle(text, "remove those that are not the one that is meant")
     for network in desired.networks:
         if network.external and network.key in used and network.name not in live_networks:
             text = f"the external network {network.name} of {service.name} does not exist on {observed.host}"

@@ -154,6 +154,10 @@ def test_what_was_just_deployed_does_not_differ(laboratory: Laboratory, image: s
     plan = laboratory.deploy(desired)
     assert not plan.empty
     assert laboratory.changes(desired) == ()
+    hashes = {service.name: service.config_hash for service in desired.services if service.config_hash}
+    labels = {c.service: c.labels["com.docker.compose.config-hash"] for c in laboratory.observe().containers}
+    assert {name: labels[name] for name in hashes} == hashes  # so the hash would show what no field shows
+    assert set(labels) - set(hashes) == {"child"}
 
 
 def test_what_was_just_recreated_does_not_differ(laboratory: Laboratory, image: str) -> None:

@@ -39,11 +39,9 @@ def check(pair: Pair) -> Iterable[Difference]:
 
 
 def _is_current(pair: Pair, name: str, endpoint: Mapping[str, Any]) -> bool:
-    network = next((n for n in pair.observed.networks if n.name == name), None)
-    network_id = endpoint.get("NetworkID") or ""
-    if network is None:
-        return False
-    return not network_id or network_id == network.id
+    current = {network.id for network in pair.observed.networks if network.name == name}
+    joined = endpoint.get("NetworkID") or ""  # empty before the first start
+    return bool(current) and (not joined or joined in current)
 
 
 def _endpoint(pair: Pair, field: str, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterable[Difference]:

@@ -100,6 +100,19 @@ def test_a_service_without_a_container_is_created_with_its_whole_definition() ->
     assert changes[1].cause == Location("projects/shop/compose.yaml", 3)
 
 
+def test_a_new_service_is_told_by_what_it_runs_publishes_mounts_and_may_do() -> None:
+    rendered = {
+        "ports": [{"target": 80, "published": "8080", "protocol": "tcp"}],
+        "volumes": [{"type": "bind", "source": "/srv/$$x", "target": "/site"}],
+        "environment": {"TOKEN": "s3cret"},
+        "privileged": True,
+        "deploy": {"replicas": 2},
+    }
+    created = compare(a_target({"web": rendered}), empty_host())[-1]
+    text = "demo:1; privileged; 2 containers; publishes :8080->80/tcp; mounts /srv/$x at /site; variables TOKEN"
+    assert created.after.text == text
+
+
 def test_a_missing_replica_is_a_change_of_the_number_and_of_nothing_else() -> None:
     target = a_target({"web": {"deploy": {"replicas": 3}}})
     (change,) = compare(target, without_containers(deployed(target), "shop-web-2"))

@@ -329,6 +329,13 @@ def test_a_foreign_container_on_a_network_is_seen_by_its_name_or_by_its_id() -> 
     assert texts(plan_of(target, named)).endswith("somebody else are on it: theirs")
 
 
+def test_a_network_name_that_two_networks_have_stops_the_plan() -> None:
+    target = a_target({"web": {}})
+    (network,) = deployed(target).networks
+    twice = empty_host(networks=(network, replace(network, id="e" * 64)))
+    assert texts(plan_of(target, twice)) == "web-1 has 2 networks with the name shop_default"
+
+
 def test_a_network_of_another_project_is_not_replaced() -> None:
     target = a_target({"web": {}}, networks=(a_network(internal=True),))
     observed = deployed(a_target({"web": {}}))

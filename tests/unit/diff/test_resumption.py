@@ -83,6 +83,14 @@ def test_the_rest_after_a_cut_recreate_removes_the_temporary_and_creates() -> No
     assert CreateService in left
 
 
+def test_a_temporary_of_a_service_that_was_not_approved_is_not_removed() -> None:
+    state = cut_off_after_removing()
+    calm = next(c for c in BEFORE.containers if c.service == "calm")
+    theirs = replace(state.containers[-1], service="calm", name="0123456789ab_shop-calm-1", id=calm.id[::-1])
+    fresh = plan_of(TARGET, replace(BEFORE, containers=(*BEFORE.containers, theirs)))
+    assert isinstance(diff.remaining(APPROVED, fresh), diff.Diverged)
+
+
 def test_drift_of_another_service_was_not_approved() -> None:
     fresh = plan_of(TARGET, with_container(BEFORE, "shop-calm-1", config={"User": "root"}))
     outcome = diff.remaining(APPROVED, fresh)
