@@ -83,9 +83,16 @@ class _Stopped:
     reason: str
 
 
-def execute(
-    execution: Execution, deployment: Deployment, waves: tuple[tuple[PreparedTarget, ...], ...], max_failed_hosts: int
-) -> Deployment:
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """The targets wave by wave, the seconds between two waves, and how many may fail before the rest is left alone."""
+
+    targets: tuple[tuple[PreparedTarget, ...], ...]
+    pause_seconds: float = 0.0
+    max_failed_hosts: int = 0
+
+
+def execute(execution: Execution, deployment: Deployment, waves: Waves) -> Deployment:
     """Run a queued or cut-off deployment to its end and return the finished record (not yet stored as final).
 
     Retryable errors (the host went away, somebody else holds its lock) are raised and leave the deployment unfinished:
@@ -93,9 +100,11 @@ def execute(
     """
     finished: dict[str, TargetResult] = {str(result.target): result for result in deployment.targets}
     failures: list[_Stopped] = []
-    for wave in waves:
-        if len(failures) > max_failed_hosts:
+    for number, wave in enumerate(waves.targets):
+        if len(failures) > waves.max_failed_hosts:
             break
+        if number and any(str(target.desired.target) not in finished for target in wave):
+            time.sleep(waves.pause_seconds)
         refusal = execution.still_allowed()
         if refusal is not None:
             failures.append(_Stopped(DeploymentState.CANCELLED, refusal))
@@ -109,7 +118,9 @@ def execute(
             else:
                 failures.append(stopped)
             deployment = replace(deployment, targets=_with(deployment.targets, result))
-        execution.deployments.advance(deployment)
+        # A target that failed is not stored before the end: after a crash it is looked at again, not taken for done.
+        done = tuple(result for result in deployment.targets if str(result.target) in finished)
+        execution.deployments.advance(replace(deployment, targets=done))
     outcome = failures[0] if failures else _Stopped(DeploymentState.SUCCEEDED, "healthy, and equal to git")
     return replace(deployment, outcome=outcome.outcome, reason=outcome.reason, finished_at=execution.clock.now())
 

@@ -68,6 +68,7 @@ def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
         "inputs": deploy.inputs,
         "plans": {str(plan.target): encode_plan(plan.plan) for plan in deploy.plans},
         "waves": [list(wave) for wave in _waves(deploy)],
+        "pause": deploy.environment.rollout.pause.total_seconds(),
         "max_failed_hosts": deploy.environment.rollout.max_failed_hosts,
     }
     if parts.deployments.begin(deployment, context):
@@ -116,7 +117,8 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
             owner=parts.owner,
             still_allowed=lambda: still_allowed(parts, name, after.state.environment(name), held),
         )
-        return apply.execute(tools, record, waves, context["max_failed_hosts"]), context
+        paced = apply.Waves(waves, context["pause"], context["max_failed_hosts"])
+        return apply.execute(tools, record, paced), context
 
 
 def _prepare(

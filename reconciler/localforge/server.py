@@ -150,6 +150,7 @@ class _Server(uvicorn.Server):
 @contextlib.contextmanager
 def _listening(host: str, port: int, unix_socket: Path | None) -> Iterator[tuple[str, list[socket.socket]]]:
     """The bound sockets and the base URL that clients use; they are closed at the end."""
+    host = host.strip("[]")
     sockets = [_listen(host, port)]
     address = f"[{host}]" if ":" in host else host
     try:

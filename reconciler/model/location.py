@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a repository file; `line` counts from 1, None where the whole file is meant. Sorts by file and line."""
+    """A place in a repository file, sorted by file and line; `line` counts from 1, None means the whole file."""
 
     file: str
     line: int | None = None
