@@ -28,7 +28,7 @@ from reconciler.simulation.configuration import (
 from reconciler.simulation.errors import EngineRefusal
 from reconciler.simulation.events import EventLog
 from reconciler.simulation.image import SimulatedImage, StoredImage, load_archive, parse_reference
-from reconciler.simulation.process import SIGNAL_NUMBERS, check_exit_code, simulated_process
+from reconciler.simulation.process import SIGNAL_NUMBERS, check_exit_code, missing_program, simulated_process
 from reconciler.simulation.state import (
     PREDEFINED_NETWORKS,
     Container,
@@ -460,10 +460,12 @@ class Engine:
         state = container.state
         try:
             self._attach_all(container)
+            if (program := missing_program(container.arguments)) is not None:
+                raise _cannot_execute(program)
         except EngineRefusal as refusal:
             self._detach_all(container, quietly=True)
             if state.status == "created":
-                state.exit_code = 128
+                state.exit_code = 127 if refusal.status == 400 else 128
             elif state.status == "restarting":
                 state.status = "exited"
             state.error = refusal.message
@@ -821,6 +823,12 @@ def mountpoint(volume: Volume) -> str:
 def _cannot_update(container: Container) -> EngineRefusal:
     reason = "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
     return EngineRefusal(409, f"Cannot update container {container.id}: {reason}")
+
+
+def _cannot_execute(program: str) -> EngineRefusal:
+    runtime = "failed to create shim task: OCI runtime create failed: runc create failed"
+    reason = f'exec: "{program}": stat {program}: no such file or directory: unknown'
+    return EngineRefusal(400, f"{runtime}: unable to start container process: {reason}")
 
 
 def _endpoint(settings: Mapping[str, Any]) -> Endpoint:

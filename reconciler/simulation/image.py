@@ -33,19 +33,29 @@ EMPTY_CONFIG: Mapping[str, Any] = {
 }
 
 
+# What an image has whose configuration nobody named: it runs until it is stopped, at once.
+_UNNAMED: Mapping[str, Any] = {
+    "Env": ["PATH=/bin"],
+    "Cmd": ["sleep", "2147483647"],
+    "WorkingDir": "/",
+    "StopSignal": "SIGKILL",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedImage:
     """An image that a simulated host knows under `reference` (`repository:tag`).
 
     `config` is the image's section as in a Docker image's JSON (Env, Cmd, Entrypoint, Labels, ExposedPorts, User,
-    WorkingDir, Healthcheck, StopSignal, Volumes). `on_host`: the engine has it from the start. `in_registry`: a
-    registry would answer for it, so that it has a digest and can be pulled; an image that is neither does not exist.
-    `content` tells images apart whose configuration is the same; the reference by default. `id` names the image
-    (`sha256:<64 hex>`) where it was built elsewhere; by default it is derived from the other fields.
+    WorkingDir, Healthcheck, StopSignal, Volumes); by default it sleeps until it is stopped. `on_host`: the engine has
+    it from the start. `in_registry`: a registry would answer for it, so that it has a digest and can be pulled; an
+    image that is neither does not exist. `content` tells images apart whose configuration is the same; the reference
+    by default. `id` names the image (`sha256:<64 hex>`) where it was built elsewhere; by default it is derived from
+    the other fields.
     """
 
     reference: str
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=lambda: _UNNAMED)
     on_host: bool = True
     in_registry: bool = False
     content: str = ""

@@ -2,7 +2,8 @@
 
 A process runs forever unless its command says otherwise. Understood are `true`, `false`, `echo`, `sleep N`, and
 `sh -c` with simple commands joined by `;`, `&&` and `||`, with `exit N`, `echo … >&2` and `trap 'exit N' TERM`. A
-variable or label SIMULATED_EXIT=CODE ends any process with that code, after a tenth of a second.
+variable or label SIMULATED_EXIT=CODE ends any process with that code, after a tenth of a second. A program below
+/nonexistent or /no/such is not there; any other is.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ def simulated_process(
     code = run.command([program, *rest])
     handled = 143 if init else (None if program in _SHELLS or program in _WITHOUT_HANDLER else 0)
     return Process(tuple(run.outputs), run.elapsed if code is not None else None, code or 0, handled)
+
+
+def missing_program(arguments: Sequence[str]) -> str | None:
+    """The program that a container's command names and its image does not have, None where all is well."""
+    return arguments[0] if arguments[0].startswith(("/nonexistent/", "/no/such/")) else None
 
 
 def check_exit_code(test: Sequence[str], environment: Mapping[str, str]) -> int:

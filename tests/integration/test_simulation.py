@@ -408,6 +408,15 @@ def test_a_network_made_again_is_another_one_for_a_stopped_container(driven: Dri
     assert driven.inspect("contract-lone")["State"]["Error"] == answer["message"]
 
 
+def test_a_program_that_is_not_there_leaves_a_created_container(driven: Driven) -> None:
+    _create(driven, "contract-odd", Entrypoint=["/no/such/program"])
+    status, answer = driven.request("POST", "/containers/contract-odd/start")
+    words = 'exec: "/no/such/program": stat /no/such/program: no such file or directory'
+    assert (status, words in answer["message"]) == (400, True)
+    state = driven.inspect("contract-odd")["State"]
+    assert (state["Status"], state["ExitCode"], state["Error"]) == ("created", 127, answer["message"])
+
+
 def test_a_crash_loop_restarts_and_a_limited_one_gives_up(driven: Driven) -> None:
     def create(name: str, policy: dict[str, Any], script: str) -> None:
         body = {"Image": "contract/web:1", "Labels": {"com.docker.compose.project": PROJECT}}
