@@ -36,7 +36,7 @@ def _serve(config: Path, as_json: bool) -> None:
     from reconciler.api.server import Hooks, build_app
     from reconciler.bootstrap import open_parts, webhook
     from reconciler.control.controller import Controller
-    from reconciler.control.requests import Poll
+    from reconciler.control.requests import Poll, Resync
     from reconciler.settings import read_settings
 
     settings = read_settings(config)
@@ -52,7 +52,7 @@ def _serve(config: Path, as_json: bool) -> None:
         )
         scheduler = BackgroundScheduler(timezone="UTC")
         scheduler.add_job(controller.put, "interval", args=[Poll()], seconds=settings.poll.total_seconds())
-        scheduler.add_job(controller.resync, "interval", seconds=settings.resync.total_seconds())
+        scheduler.add_job(controller.put, "interval", args=[Resync()], seconds=settings.resync.total_seconds())
         stopping = threading.Event()
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ what nobody approved holds it until a later, approved boundary undoes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from reconciler import approvals
 from reconciler.control import changes, evidence, execution, history, planning, publishing, remembering
@@ -20,15 +21,18 @@ from reconciler.model.errors import InvalidInput, UntrustedHistory
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import TrustRecord
 
+UNREACHABLE_AGAIN = timedelta(seconds=5)
+UNTOLD_AGAIN = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why it does not go on; `again` when it may change by itself (a host that is down, a window)."""
+    """Why it does not go on. `again` is when to look again where nobody will tell: a host that is down, a window."""
 
     hold: str
     reason: str
     commit: str | None
-    again: bool = False
+    again: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,17 +239,17 @@ def _blocks(stopped: Stopped | None) -> bool:
 
 def _held(reason: str) -> Stopped:
     hold = "Suspended" if reason.startswith("suspended") else "Frozen"
-    return Stopped(hold, reason, None, again=True)
+    return Stopped(hold, reason, None, UNTOLD_AGAIN)
 
 
 def _unplannable(plans: tuple[planning.TargetPlan, ...], commit: str) -> Stopped | None:
     """Why these plans cannot be carried out now: a host that does not answer, an obstacle."""
     for away in planning.unplanned(plans):
         down = away.error.code == "HOST_UNREACHABLE"
-        return Stopped("Unreachable" if down else "Held", f"{away.target}: {away.error}", commit, again=True)
+        return Stopped("Unreachable" if down else "Held", f"{away.target}: {away.error}", commit, UNREACHABLE_AGAIN)
     for plan in planning.planned(plans):
         for obstacle in plan.plan.obstacles:
-            return Stopped("Held", f"{plan.target}: {obstacle.text}", commit, again=True)
+            return Stopped("Held", f"{plan.target}: {obstacle.text}", commit, UNTOLD_AGAIN)
     return None
 
 
@@ -253,11 +257,11 @@ def _closed(gate: Gate, commit: str) -> Stopped:
     """How a gate that is not open shows on the environment."""
     match gate:
         case Refused(reasons=reasons):
-            return Stopped("Held", "; ".join(f"{r.text} (gate {r.rule})" for r in reasons), commit, again=True)
+            return Stopped("Held", "; ".join(f"{r.text} (gate {r.rule})" for r in reasons), commit)
         case Stale(reasons=reasons):
             text = "; ".join(f"{r.text} (gate {r.rule})" for r in reasons)
-            return Stopped("AwaitingConsent", text, commit, again=True)
+            return Stopped("AwaitingConsent", text, commit)
         case Waiting(missing=missing):
-            return Stopped("AwaitingConsent", "; ".join(missing), commit, again=True)
+            return Stopped("AwaitingConsent", "; ".join(missing), commit)
         case Open():
             raise AssertionError("an open gate does not stop anything")

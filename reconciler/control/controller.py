@@ -21,6 +21,7 @@ from reconciler.control.requests import (
     Request,
     Result,
     ResumeRequest,
+    Resync,
     ReviewRequest,
 )
 from reconciler.model.errors import ReconcilerError, Retryable, Terminal
@@ -37,8 +38,12 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
     match request:
         case Poll():
             return Done(), poll(parts, seen)
+        case Resync():
+            environments = (ReconcileRequest(name) for name in pipeline.environments(parts))
+            return Done(), (*environments, *map(ReviewRequest, seen.pulls))
         case ReviewRequest(number=number):
-            pipeline.review(parts, number)
+            if pipeline.review(parts, number) is None:  # landed perhaps: a fresh review of it may end a hold
+                return Done(), tuple(map(ReconcileRequest, pipeline.held(parts)))
             return Done(), ()
         case ReconcileRequest(environment=environment):
             return pipeline.reconcile(parts, environment).result, ()
@@ -121,13 +126,6 @@ class Controller:
         """Whether the loop runs; what is down behind it shows in the status and not here."""
         alive = bool(self._threads) and all(thread.is_alive() for thread in self._threads)
         return (True, "") if alive and not self._stopping else (False, "the loop does not run")
-
-    def resync(self) -> None:
-        """Make everything due: every environment compared, every open pull request judged again."""
-        for name in pipeline.environments(self.parts):
-            self.put(ReconcileRequest(name))
-        for number in tuple(self.seen.pulls):
-            self.put(ReviewRequest(number))
 
     def _work(self) -> None:
         while True:

@@ -10,7 +10,6 @@ Every line can be run twice, and the second time does nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from reconciler import approvals
 from reconciler.control import advancing, changes, drifting, evidence, execution, planning, publishing, remembering
@@ -22,8 +21,6 @@ from reconciler.model.errors import InvalidInput
 from reconciler.model.revision import CleanMerge, MergeConflict
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord
-
-WAITING_AGAIN = timedelta(seconds=5)
 
 
 def review(parts: Parts, number: int) -> Gate | None:
@@ -93,7 +90,7 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
 
 
 def _after(stopped: advancing.Stopped) -> Result:
-    return Again(WAITING_AGAIN, stopped.reason) if stopped.again else Parked(stopped.reason)
+    return Parked(stopped.reason) if stopped.again is None else Again(stopped.again, stopped.reason)
 
 
 def execute(parts: Parts, deployment: str) -> Deployment:
@@ -107,6 +104,11 @@ def execute(parts: Parts, deployment: str) -> Deployment:
 def resume(parts: Parts, deployment: str) -> Deployment:
     """Go on with a deployment that a restart found unfinished."""
     return parts.engine.execute(deployment)
+
+
+def held(parts: Parts) -> tuple[EnvironmentName, ...]:
+    """Environments that wait for consent, or for what nobody approved to be undone."""
+    return tuple(r.name for r in parts.states.environments() if r.hold in ("AwaitingConsent", "Held"))
 
 
 def environments(parts: Parts) -> tuple[EnvironmentName, ...]:

@@ -17,6 +17,14 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Resync:
+    """Look at everything again, whatever was seen before."""
+
+    def __str__(self) -> str:
+        return "resync"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class ReviewRequest:
     """Plan a pull request, judge it, post what was found."""
 
@@ -46,7 +54,7 @@ class ResumeRequest:
         return f"deployment {self.deployment}"
 
 
-Request = Poll | ReviewRequest | ReconcileRequest | ResumeRequest
+Request = Poll | Resync | ReviewRequest | ReconcileRequest | ResumeRequest
 
 
 @dataclass(frozen=True, slots=True)
