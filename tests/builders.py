@@ -247,7 +247,11 @@ def _host_config(target: DesiredTarget, wanted: Mapping[str, Any]) -> dict[str, 
         "ReadonlyRootfs": bool(wanted.get("read_only")),
         "SecurityOpt": wanted.get("security_opt"),
         "Devices": [
-            {"PathOnHost": d["source"], "PathInContainer": d["target"], "CgroupPermissions": d["permissions"]}
+            {
+                "PathOnHost": d["source"],
+                "PathInContainer": d.get("target", d["source"]),
+                "CgroupPermissions": d.get("permissions", "rwm"),
+            }
             for d in wanted.get("devices") or ()
         ],
         "Dns": wanted.get("dns") or [],

@@ -12,6 +12,8 @@ from reconciler.model.desired import DesiredTarget
 from reconciler.model.observed import ObservedState
 from tests.builders import (
     FINGERPRINTER,
+    a_container,
+    a_foreigner,
     a_target,
     deployed,
     fingerprint,
@@ -111,6 +113,7 @@ DRIFT: tuple[tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]], ...] =
     ({"cpus": 0.5}, {"host_config": {"NanoCpus": 250000000}}, ("cpus", "0.25", "0.5")),
     ({}, {"host_config": {"CpusetCpus": "0"}}, ("cpuset", "0", '""')),
     ({"pids_limit": 10}, {"host_config": {"PidsLimit": None}}, ("pids_limit", "0", "10")),
+    ({"mem_reservation": "32m"}, {"host_config": {"MemoryReservation": 0}}, ("memory_reservation", "0", "33554432")),
     ({"shm_size": "64m"}, {"host_config": {"ShmSize": 1}}, ("shm_size", "1", "67108864")),
     ({"user": "1000"}, {"config": {"User": ""}}, ("user", "absent", "1000")),
     ({"working_dir": "/srv/"}, {"config": {"WorkingDir": "/tmp"}}, ("working_dir", "/tmp", "/srv")),
@@ -200,6 +203,8 @@ ENGINE_SPELLINGS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"networks": {"default": {"aliases": ["api"]}}}, {"networks": {"shop_default": {"DNSNames": ["api", "web"]}}}),
     ({"hostname": "one"}, {"networks": {"shop_default": {"Aliases": ["web", "one", "0123456789ab"]}}}),
     ({"entrypoint": ["a"]}, {"config": {"Cmd": []}}),
+    ({"devices": [{"source": "/dev/kvm"}]}, {"host_config": {"Devices": [KVM]}}),
+    ({"cgroup": "private"}, {"host_config": {"CgroupnsMode": "private"}}),
     ({}, {"labels": {"com.docker.compose.replace": "web-1", "com.docker.compose.version": "2.40"}}),
 )
 
@@ -293,5 +298,9 @@ def test_what_the_image_brought_is_not_judged_once_the_image_is_gone() -> None:
 def test_a_dependent_of_a_replaced_namespace_parent_differs() -> None:
     target = a_target({"vpn": {}, "client": {"network_mode": "service:vpn"}})
     assert compare(target, deployed(target)) == ()
-    moved = with_container(deployed(target), "shop-vpn-1", id="f" * 64)
-    assert ("network_mode", "a container that is gone", "service:vpn") in sides(compare(target, moved))
+    moved = with_container(deployed(target), "shop-vpn-1", id="f" * 64, config={"Hostname": "f" * 12})
+    assert sides(compare(target, moved)) == [("network_mode", "a container that is gone", "service:vpn")]
+    (change,) = compare(target, moved)
+    assert change.why == "shop-client-1 shares the namespace of a container that was replaced or removed"
+    theirs = replace(moved, others=(a_foreigner("theirs", id=a_container(target, target.services[1]).id),))
+    assert sides(compare(target, theirs)) == [("network_mode", "container:theirs", "service:vpn")]

@@ -254,6 +254,17 @@ def test_each_setting_of_a_network_is_compared(drift: dict[str, Any], field: str
     assert "stops shop-web-1" in change.why
 
 
+def test_what_an_engine_or_we_write_on_a_network_is_no_change() -> None:
+    target = a_target({"web": {}})
+    (network,) = deployed(target).networks
+    noted = replace(
+        network,
+        options={"com.docker.network.enable_ipv4": "true"},
+        labels={**network.labels, "dev.reconciler.owner": "reconciler"},
+    )
+    assert compare(target, deployed(target, networks=(noted,))) == ()
+
+
 def test_a_subnet_is_compared_only_where_git_names_one() -> None:
     target = a_target({"web": {}}, networks=(a_network(subnets=(("10.1.0.0/24", ""),)),))
     assert compare(target, deployed(target)) == ()

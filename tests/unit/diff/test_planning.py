@@ -166,6 +166,7 @@ def test_a_changed_network_is_replaced_and_the_services_on_it_after_it() -> None
     changed = replace(target, networks=(a_network("back"), a_network(internal=True)))
     plan = plan_of(changed, observed)
     assert names(plan) == ["RecreateNetwork shop_default", "RecreateService db", "RecreateService web"]
+    assert plan.obstacles == ()
     replaced = next(o for o in plan.operations if isinstance(o, RecreateNetwork))
     assert replaced.disconnects == ("shop-db-1", "shop-web-1")
     assert "stops shop-db-1, shop-web-1" in replaced.why
