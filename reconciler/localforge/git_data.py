@@ -76,6 +76,18 @@ class Person:
         return pygit2.Signature(self.name, self.email, int(time.time()), 0)
 
 
+def message_of(commit: pygit2.Commit) -> str:
+    """The message of a commit; git allows any bytes in it, what is no UTF-8 becomes a replacement character."""
+    return commit.raw_message.decode("utf-8", errors="replace")
+
+
+def person_of(signature: pygit2.Signature) -> Person:
+    """The author or committer of a commit, whose bytes are as free as those of the message."""
+    return Person(
+        signature.raw_name.decode("utf-8", errors="replace"), signature.raw_email.decode("utf-8", errors="replace")
+    )
+
+
 WEB_FLOW = Person("GitHub", "noreply@github.com")
 WEB_FLOW_ID = 19864447
 
@@ -212,8 +224,8 @@ class GitData:
             removed = delta.status == DeltaStatus.DELETED
             found.append(
                 FileChange(
-                    filename=delta.old_file.path if removed else delta.new_file.path,
-                    previous_filename=delta.old_file.path if renamed else None,
+                    filename=_path(delta.old_file if removed else delta.new_file),
+                    previous_filename=_path(delta.old_file) if renamed else None,
                     status=STATUS_OF_DELTA.get(delta.status, "changed"),
                     additions=additions,
                     deletions=deletions,
@@ -270,7 +282,7 @@ class GitData:
                 None,
                 commit.author,
                 WEB_FLOW.signature(),
-                commit.message,
+                message_of(commit),
                 index.write_tree(self.repository),
                 [pygit2.Oid(hex=onto)],
             )
@@ -321,6 +333,10 @@ def _write_tree(repository: pygit2.Repository, directory: Path) -> pygit2.Oid:
             mode = FileMode.BLOB_EXECUTABLE if os.access(entry, os.X_OK) else FileMode.BLOB
             builder.insert(entry.name, repository.create_blob(entry.read_bytes()), mode)
     return builder.write()
+
+
+def _path(file: pygit2.DiffFile) -> str:
+    return file.raw_path.decode("utf-8", errors="replace")
 
 
 def is_blob(kind: int) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pygit2
 
-from reconciler.localforge import pushes
+from reconciler.localforge import git_data, pushes
 from reconciler.localforge.access import Caller
 from reconciler.localforge.errors import ForgeError, conflict, forbidden
 from reconciler.localforge.forge import Forge, has_role
-from reconciler.localforge.git_data import NO_COMMIT, GitData, Person
+from reconciler.localforge.git_data import NO_COMMIT, GitData, Person, message_of
 from reconciler.localforge.mergeability import compare_base
 from reconciler.localforge.pulls import person_of
 from reconciler.localforge.records import Pull, Repository
@@ -96,7 +96,7 @@ def _make(
 def squash_message(forge: Forge, git: GitData, pull: Pull, wanted: MergeRequest) -> tuple[str, str]:
     """GitHub's squash message: the single commit's own, or a list of all, and a trailer for each other author."""
     commits = git.commits_between(compare_base(git, pull), pull.head_sha)
-    messages = [CO_AUTHOR.sub("", commit.message).strip() for commit in commits]
+    messages = [CO_AUTHOR.sub("", message_of(commit)).strip() for commit in commits]
     if len(commits) == 1:
         subject, _, rest = messages[0].partition("\n")
         title, text = f"{subject} (#{pull.number})", rest.strip()
@@ -116,8 +116,8 @@ def _co_authors(forge: Forge, pull: Pull, commits: list[pygit2.Commit]) -> list[
     opener = forge.user(pull.user_id)
     found: dict[str, Person] = {}
     for commit in commits:
-        named = [Person(name, email) for name, email in CO_AUTHOR.findall(commit.message)]
-        for person in (Person(commit.author.name, commit.author.email), *named):
+        named = [Person(name, email) for name, email in CO_AUTHOR.findall(message_of(commit))]
+        for person in (git_data.person_of(commit.author), *named):
             owner = forge.user_of_email(person.email)
             is_opener = opener is not None and (
                 (owner is not None and owner.id == opener.id) or person.email == person_of(opener).email

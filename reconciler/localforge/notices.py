@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.localforge.forge import Forge
-from reconciler.localforge.git_data import NO_COMMIT, GitData
+from reconciler.localforge.git_data import NO_COMMIT, GitData, person_of
 from reconciler.localforge.mergeability import counts, mergeable_state
 from reconciler.localforge.records import CheckRun, Comment, Hook, Pull, Repository, Review, Status, User
 from reconciler.localforge.shapes.checks import check_run, status_shape
@@ -129,8 +129,8 @@ def _pushed_commit(forge: Forge, repository: Repository, git: GitData, sha: str)
         "message": shape["message"],
         "timestamp": shape["committer"]["date"],
         "url": f"{html_url(forge, repository)}/commit/{sha}",
-        "author": person("author", commit.author.email),
-        "committer": person("committer", commit.committer.email),
+        "author": person("author", person_of(commit.author).email),
+        "committer": person("committer", person_of(commit.committer).email),
         "added": [change.filename for change in changes if change.status == "added"],
         "removed": [change.filename for change in changes if change.status == "removed"],
         "modified": [change.filename for change in changes if change.status not in ("added", "removed")],

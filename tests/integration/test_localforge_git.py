@@ -247,3 +247,27 @@ def test_a_bad_seed_ends_the_program_with_a_reason(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "userz" in httpx.Response(200, text=done.stdout).json()["error"]
+
+
+def test_commits_that_are_not_utf_8_can_be_read(clone: Clone, api: Api) -> None:
+    clone.git("checkout", "-q", "-b", "odd")
+    (clone.directory / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"caf\xe9\n")
+    clone.git("add", "-A")
+    environment = {**ENVIRONMENT, "GIT_AUTHOR_NAME": os.fsdecode(b"Ren\xe9")}
+    subprocess.run(
+        ["git", "-c", "i18n.commitEncoding=utf-8", "commit", "-q", "-F", "-"],
+        cwd=clone.directory,
+        env=environment,
+        input=b"Caf\xe9\n\nCo-authored-by: Ren\xe9 <rene@example.test>\n",
+        check=True,
+    )
+    head = clone.git("rev-parse", "HEAD")
+    clone.git("push", "-q", "origin", "odd")
+    number = api.open_pull("odd")
+    for path in ("", "/commits", "/files"):
+        api.get(f"{REPOSITORY}/pulls/{number}{path}")
+    api.get(f"{REPOSITORY}/issues/{number}/timeline")
+    api.get(f"{REPOSITORY}/commits/{head}")
+    api.get(f"{REPOSITORY}/git/trees/{head}?recursive=1")
+    merged = api.put(f"{REPOSITORY}/pulls/{number}/merge", merge_method="squash")
+    assert "rene@example.test" not in api.get(f"{REPOSITORY}/commits/{merged['sha']}")["commit"]["author"]["email"]

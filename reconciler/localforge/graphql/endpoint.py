@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from reconciler.localforge.errors import ForgeError
 from reconciler.localforge.forge import Forge
 from reconciler.localforge.graphql.mutations import MUTATIONS, find_pull
 from reconciler.localforge.graphql.objects import Viewer, account, pull_object, repository_object
-from reconciler.localforge.rest.call import error_response, read_body, standard_headers
+from reconciler.localforge.rest.call import error_response, parsed_json, read_body, standard_headers
 from reconciler.localforge.shapes.people import key_of_node_id
 
 JSON = dict[str, Any]
@@ -45,10 +44,10 @@ async def graphql_endpoint(forge: Forge, request: Request) -> Response:
 def _execute(forge: Forge, authorization: str | None, raw: bytes) -> JSON:
     caller = access.signed_in(access.caller_of_header(forge, authorization))
     try:
-        body = json.loads(raw)
+        body = parsed_json(raw)
         query, variables = body["query"], body.get("variables") or {}
         name = body.get("operationName") or None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (TypeError, KeyError, AttributeError):
         raise ForgeError(400, "Problems parsing JSON: an object with a query is needed") from None
     if not isinstance(query, str) or not isinstance(variables, dict) or not isinstance(name, str | None):
         raise ForgeError(400, "query is a text, variables is an object")

@@ -202,7 +202,7 @@ def commit_object(viewer: Viewer, repository: Repository, commit: pygit2.Commit)
         "name": details["author"]["name"],
         "email": details["author"]["email"],
         "date": details["author"]["date"],
-        "user": account(forge, user) if (user := forge.user_of_email(commit.author.email)) is not None else None,
+        "user": account(forge, user) if (user := forge.user_of_email(details["author"]["email"])) is not None else None,
     }
     return {
         "__typename": "Commit",

@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import pygit2
+
 from reconciler.localforge import timeline
 from reconciler.localforge.forge import Forge
+from reconciler.localforge.git_data import Person, message_of, person_of
 from reconciler.localforge.records import Pull, Repository
 
 MOST_DIFF_LINES = 3000
@@ -66,6 +69,19 @@ def diff_lines(text: str) -> tuple[list[DiffLine], bool]:
         kind = "file" if in_header else {"@": "hunk", "+": "added", "-": "removed"}.get(line[:1], "same")
         found.append(DiffLine(kind, line))
     return found, len(lines) > MOST_DIFF_LINES
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCommit:
+    sha: str
+    subject: str
+    rest: str
+    author: Person
+
+
+def shown_commit(commit: pygit2.Commit) -> ShownCommit:
+    subject, _, rest = message_of(commit).strip().partition("\n")
+    return ShownCommit(str(commit.id), subject, rest.strip(), person_of(commit.author))
 
 
 @dataclass(frozen=True, slots=True)

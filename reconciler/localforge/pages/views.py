@@ -22,7 +22,7 @@ from reconciler.localforge.forge import Forge, has_role
 from reconciler.localforge.mergeability import compare_base, compute
 from reconciler.localforge.merges import METHODS, MergeRequest
 from reconciler.localforge.pages.sessions import COOKIE, Session, Sessions
-from reconciler.localforge.pages.shown import conversation, diff_lines, visible
+from reconciler.localforge.pages.shown import conversation, diff_lines, shown_commit, visible
 from reconciler.localforge.records import CheckRun, Pull, Repository, Review, Status
 from reconciler.localforge.rest.call import read_body
 from reconciler.localforge.shapes.checks import latest
@@ -171,7 +171,7 @@ def pull_page(visit: Visit, error: str = "", status: int = 200) -> Response:
         pull=pull,
         author=forge.user(pull.user_id),
         own=pull.user_id == visit.caller.user.id,
-        commits=git.commits_between(base, pull.head_sha),
+        commits=[shown_commit(commit) for commit in git.commits_between(base, pull.head_sha)],
         changes=git.changes(base, pull.head_sha),
         lines=lines,
         cut=cut,

@@ -191,13 +191,20 @@ def _handle(forge: Forge, handler: Handler, permissions: tuple[str, ...], reques
     return _response(call, request, handler(call))
 
 
+def parsed_json(raw: bytes) -> Any:
+    """The JSON of a request; 400 when it is none, or holds half a character that cannot be stored."""
+    try:
+        body = json.loads(raw)
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ForgeError(400, "Problems parsing JSON") from None
+    return body
+
+
 def _json_object(raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         return {}
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise ForgeError(400, "Problems parsing JSON") from None
+    body = parsed_json(raw)
     if not isinstance(body, dict):
         raise ForgeError(400, "Body should be a JSON object")
     return body

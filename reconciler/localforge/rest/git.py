@@ -292,7 +292,7 @@ def _tree_entries(call: Call, git: GitData, tree: pygit2.Tree, prefix: str, recu
     found: list[dict[str, Any]] = []
     for entry in tree:
         kind = KIND_OF_MODE.get(int(entry.filemode), "blob")
-        sha, path = str(entry.id), f"{prefix}{entry.name}"
+        sha, path = str(entry.id), prefix + (entry.raw_name or b"").decode("utf-8", errors="replace")
         shape: dict[str, Any] = {"path": path, "mode": f"{int(entry.filemode):06o}", "type": kind, "sha": sha}
         if kind == "blob":
             shape["size"] = len(git.repository[sha].peel(pygit2.Blob).data)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pygit2
 
 from reconciler.localforge.forge import Forge
-from reconciler.localforge.git_data import FileChange, GitData
+from reconciler.localforge.git_data import FileChange, GitData, message_of, person_of
 from reconciler.localforge.records import Repository
 from reconciler.localforge.shapes.people import node_id, simple_user
 from reconciler.localforge.shapes.repositories import api_url, html_url
@@ -24,12 +24,13 @@ def _time(signature: pygit2.Signature) -> str:
 
 
 def _git_user(signature: pygit2.Signature) -> JSON:
-    return {"name": signature.name, "email": signature.email, "date": _time(signature)}
+    person = person_of(signature)
+    return {"name": person.name, "email": person.email, "date": _time(signature)}
 
 
 def _account(forge: Forge, signature: pygit2.Signature) -> JSON | None:
     """The account whose address this is; None when nobody registered it, as on GitHub."""
-    user = forge.user_of_email(signature.email)
+    user = forge.user_of_email(person_of(signature).email)
     return simple_user(forge, user) if user is not None else None
 
 
@@ -56,7 +57,7 @@ def commit_shape(forge: Forge, repository: Repository, commit: pygit2.Commit) ->
         "commit": {
             "author": _git_user(commit.author),
             "committer": _git_user(commit.committer),
-            "message": commit.message.rstrip("\n"),
+            "message": message_of(commit).rstrip("\n"),
             "tree": {"sha": tree, "url": f"{api}/git/trees/{tree}"},
             "url": f"{api}/git/commits/{sha}",
             "comment_count": 0,
@@ -98,7 +99,7 @@ def git_commit(forge: Forge, repository: Repository, commit: pygit2.Commit) -> J
         "author": _git_user(commit.author),
         "committer": _git_user(commit.committer),
         "tree": {"sha": tree, "url": f"{api}/git/trees/{tree}"},
-        "message": commit.message.rstrip("\n"),
+        "message": message_of(commit).rstrip("\n"),
         "parents": [
             {"sha": parent, "url": f"{api}/git/commits/{parent}", "html_url": f"{html}/commit/{parent}"}
             for parent in map(str, commit.parent_ids)
