@@ -94,7 +94,7 @@ def test_imports_point_downward_and_the_middle_is_pure() -> None:
     ids=lambda value: str(value) or "nothing",
 )
 def test_the_contracts_bite(tmp_path: Path, module: str, line: str, broken: str) -> None:
-    for name in (*PURE, *ADAPTERS, *FACES, "control", "apply", "ports", "settings", "bootstrap"):
+    for name in (*PURE, *ADAPTERS, *FACES, "control", "apply", "ports", "settings", "bootstrap", "__main__"):
         directory = tmp_path / "reconciler" / name.replace(".", "/")
         directory.mkdir(parents=True, exist_ok=True)
     for directory in [tmp_path / "reconciler", *(tmp_path / "reconciler").rglob("*")]:

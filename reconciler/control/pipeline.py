@@ -76,7 +76,8 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
                     return Reconciled(record, tuple(made), Parked(record.hold_reason))
             case advancing.Stopped() as stopped:
                 record = remembering.stopped(parts, name, stopped.hold, stopped.reason, stopped.commit)
-                publishing.stopped(parts, name, stopped.reason, stopped.commit)
+                if stopped.commit is not None:
+                    publishing.deployed(parts, stopped.commit)
                 return Reconciled(record, tuple(made), _after(stopped))
             case advancing.UpToDate() as place:
                 match drifting.look(parts, name, place):

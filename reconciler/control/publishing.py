@@ -16,7 +16,6 @@ from reconciler.model.approval import Evidence, Gate, Open, RuleSet
 from reconciler.model.deployment import Deployment, DeploymentState
 from reconciler.model.errors import Retryable
 from reconciler.model.pull_request import Comment, PullRequestReading
-from reconciler.model.target import EnvironmentName
 from reconciler.ports import StatusReport
 from reconciler.reports import comment as comments
 from reconciler.reports import gate as gates
@@ -113,7 +112,8 @@ def decision(gate: Gate) -> dict[str, Any]:
 
 
 def deployed(parts: Parts, revision: str) -> None:
-    """The status `reconciler/deploy` on a landed commit, from the records of all its environments.
+    """The status `reconciler/deploy` on a landed commit, from the records of all its environments and from what holds
+    one of them there: while one is held, the commit is not deployed, whatever became of the others.
 
     A forge that is down is asked again with the next reconciliation; the record does not wait for it.
     """
@@ -121,19 +121,23 @@ def deployed(parts: Parts, revision: str) -> None:
     for deployment in reversed(parts.deployments.of_environment(None, 200)):
         if deployment.revision == revision and deployment.kind.value in ("change", "rollback"):
             latest[f"{deployment.project}/{deployment.environment}"] = deployment
-    if latest:
-        worst = max(latest.values(), key=_badness)
-        text = statuses.deploy_status(worst)
-        if len(latest) > 1:
-            names = ", ".join(f"{name} {d.outcome.value}" for name, d in sorted(latest.items()))
-            text = statuses.status(statuses.DEPLOY, text.state, names)
-        _landed_status(parts, revision, text)
-
-
-def stopped(parts: Parts, name: EnvironmentName, reason: str, commit: str | None) -> None:
-    """The status `reconciler/deploy` of a commit that is not deployed, and why."""
-    if commit is not None:
-        _landed_status(parts, commit, statuses.status(statuses.DEPLOY, statuses.FAILURE, f"{name} held: {reason}"))
+    held = {
+        str(record.name): f"{record.name} held: {record.hold_reason}"
+        for record in parts.states.environments()
+        if record.hold is not None and record.hold_commit == revision
+    }
+    said = held | {name: f"{name} {d.outcome.value}" for name, d in latest.items() if name not in held}
+    if not said:
+        return
+    if held:
+        state = statuses.FAILURE
+        first = [said[name] for name in sorted(held)]
+        text = "; ".join(first + [said[name] for name in sorted(said) if name not in held])
+    else:
+        worst = statuses.deploy_status(max(latest.values(), key=_badness))
+        state = worst.state
+        text = ", ".join(said[name] for name in sorted(said)) if len(said) > 1 else worst.description
+    _landed_status(parts, revision, statuses.status(statuses.DEPLOY, state, text))
 
 
 def _badness(deployment: Deployment) -> int:

@@ -288,10 +288,11 @@ def _mount_as_kept(mount: Mapping[str, Any]) -> dict[str, Any]:
 
 def _command(requested: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[list[str] | None, list[str] | None]:
     entrypoint, command = _words(requested.get("Entrypoint")), _words(requested.get("Cmd"))
-    if entrypoint is None:
-        # The image's command goes with the image's entrypoint only.
-        return _words(image.get("Entrypoint")), command or _words(image.get("Cmd"))
-    return (entrypoint if any(entrypoint) else None), command
+    if not entrypoint:
+        # An empty entrypoint drops the image's and keeps its command; a named one drops both.
+        command = command or _words(image.get("Cmd"))
+        entrypoint = _words(image.get("Entrypoint")) if entrypoint is None else entrypoint
+    return (None if entrypoint == [""] else entrypoint), command
 
 
 def _words(value: str | Sequence[str] | None) -> list[str] | None:

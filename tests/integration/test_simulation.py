@@ -626,6 +626,8 @@ BODIES: tuple[dict[str, Any], ...] = (
     {"Cmd": ["sleep", "60"], "Env": ["MODE=asked", "BARE"], "ExposedPorts": {"90/udp": {}}, "Volumes": {"/vol": {}}},
     {"Entrypoint": ["sleep"], "Cmd": ["60"], "Hostname": "named", "StopSignal": "SIGTERM", "StopTimeout": 1},
     {"Healthcheck": {"Test": ["NONE"]}, "Labels": {"release": "own"}, "User": "app", "WorkingDir": "/etc"},
+    {"Entrypoint": [], "Cmd": []},
+    {"Entrypoint": [""], "Cmd": ["sleep", "60"]},
     {"HostConfig": {"NetworkMode": "default"}},
     {"HostConfig": {"Privileged": True}},
     {"Entrypoint": ["sleep", "60"], "HostConfig": {"NetworkMode": "none", "Init": True}},

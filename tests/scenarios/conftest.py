@@ -3,8 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from reconciler.bootstrap import open_parts
 from reconciler.control import actions
 from reconciler.demo.actor import Actor
 from reconciler.demo.machine import probe
-from reconciler.demo.world import World
+from reconciler.demo.world import Account, World
 from tests.scenarios.stage import FILES, Stage, write_files
 
 StageMaker = Callable[..., Stage]
@@ -25,9 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-@pytest.fixture
-def make_stage() -> Iterator[StageMaker]:
-    """Make a stage, with other or more files than the usual ones; `deploy=False` leaves the hosts empty."""
+@contextmanager
+def stages() -> Iterator[StageMaker]:
+    """Make stages, with other or more files than the usual ones; `deploy=False` leaves the hosts empty, `accounts` are
+    more accounts on the forge.
+    """
     reason = probe().why_not("engine", "second_engine", "sshd", "image")
     if reason is not None:
         if os.environ.get("RECONCILER_REQUIRE_ENGINE") == "1":
@@ -37,11 +39,12 @@ def make_stage() -> Iterator[StageMaker]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
 
-        def make(*, deploy: bool = True, **changed: str | None) -> Stage:
+        def make(*, deploy: bool = True, accounts: Sequence[Account] = (), **changed: str | None) -> Stage:
             files = {path: text for path, text in (FILES | changed).items() if text is not None}
             source = root / "source"
             write_files(source, files)
             world = stack.enter_context(World(root / "w", simulated=False))
+            world.accounts |= {account.login: account for account in accounts}
             repository = world.write_repository(source)
             world.start_forge(world.seed(repository, webhook=False))
             world.configure()
@@ -58,6 +61,13 @@ def make_stage() -> Iterator[StageMaker]:
                 assert {e["sync"] for e in report["environments"]} == {"Synced"}, report["environments"]
             return stage
 
+        yield make
+
+
+@pytest.fixture
+def make_stage() -> Iterator[StageMaker]:
+    """Makes stages that end with the test."""
+    with stages() as make:
         yield make
 
 

@@ -49,6 +49,11 @@ def test_an_empty_entrypoint_takes_the_images_away() -> None:
     assert (config["Entrypoint"], config["Cmd"]) == (None, ["run"])
 
 
+def test_an_entrypoint_of_no_words_leaves_the_images_command() -> None:
+    config = _config(Entrypoint=[])
+    assert (config["Entrypoint"], config["Cmd"]) == ([], ["serve"])
+
+
 def test_a_container_without_any_command_is_refused() -> None:
     with pytest.raises(EngineRefusal, match="No command specified"):
         _config(image={})
