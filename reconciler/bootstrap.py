@@ -87,6 +87,7 @@ def open_parts(config: Path) -> Iterator[Parts]:
             remote_heads=source.remote_heads,
             local_commits=source.commits_between,
             is_clean_update=source.is_clean_update,
+            writes_per_minute=settings.forge.writes_per_minute,
         )
         key_file = settings.resolve(settings.ssh.key_file)
         if not key_file.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Location, Problem
@@ -39,6 +39,7 @@ class ForgeSettings(_Strict):
     repository: str
     token_file: Path
     webhook_secret_file: Path | None = None
+    writes_per_minute: int = Field(default=60, ge=1)
 
 
 class GitSettings(_Strict):

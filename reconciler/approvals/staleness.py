@@ -31,10 +31,7 @@ def of_this_head(evidence: Evidence, review: Review, _now: datetime) -> Iterator
     if review.commit is None:
         yield Reason(numbers.OLD_COMMIT, f"review {review.id} is of a commit that the forge no longer has")
     elif review.commit != head:
-        already_there = any(
-            p.head_sha == head and review.submitted_at is not None and p.updated_at <= review.submitted_at
-            for p in evidence.posted
-        )
+        already_there = any(p.head_sha == head and before(p.updated_at, review.submitted_at) for p in evidence.posted)
         if already_there:
             text = f"approved {short(review.commit)} when the head was {short(head)} already"
             yield Reason(numbers.OLD_COMMIT, text)
@@ -78,6 +75,9 @@ def after_the_plan(evidence: Evidence, review: Review, _now: datetime) -> Iterat
         yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, f"the forge does not say when review {review.id} was submitted")
     elif shown is None:
         text = f"review {review.id} approved before the plan for {short(review.commit)} was posted; approve again"
+        yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
+    elif not before(shown.updated_at, review.submitted_at):
+        text = f"the plan was posted in the second in which review {review.id} approved one; read it and approve again"
         yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
     elif review.submitted_at - shown.updated_at < delay:
         yield Reason(

@@ -54,7 +54,7 @@ def judge(
             origin=origin,
             principals=rules.state.principals,
             verdict=policy.evaluate(request, rules.state.policy, rules.state.principals),
-            environments=tuple(_gate_rules(rules, change.after, target) for target in targets),
+            environments=tuple(_gate_rules(change, target, rules) for target in targets),
         )
         for origin, rules in origins.items()
     )
@@ -67,7 +67,7 @@ def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None
         model = planning.render(parts, change.after, environment).model
     return policy.TargetFacts(
         target=target,
-        tier=_gate_rules(change.before, change.after, target).tier,
+        tier=_gate_rules(change, target, change.before).tier,
         model=model,
         destroys_data=any(c.subject.kind == "volume" for c in plan.plan.destroys)
         if isinstance(plan, Planned)
@@ -75,13 +75,15 @@ def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None
     )
 
 
-def _gate_rules(before: Snapshot, after: Snapshot, target: Target) -> GateRules:
-    name = target.environment_name
+def _gate_rules(change: Change, target: Target, rules: Snapshot) -> GateRules:
+    """Under one version of the rules; what that version has no more, the rules before the change still say."""
+    name, host = target.environment_name, target.host
+    before, after = change.before.state, change.after.state
     return approvals.stricter(
-        before.state.environment(name),
-        after.state.environment(name),
-        before.state.host(target.host),
-        after.state.host(target.host),
+        rules.state.environment(name) or before.environment(name),
+        after.environment(name),
+        rules.state.host(host) or before.host(host),
+        after.host(host),
         target,
     )
 

@@ -55,11 +55,23 @@ def unplannable(parts: Parts, reading: PullRequestReading, text: str) -> None:
         reading.pull_request.head_sha, (), ["no plan: " + line for line in text.split("\n")]
     )
     texts = (
-        statuses.status(statuses.PLAN, statuses.FAILURE, text.split("\n")[0]),
+        statuses.status(statuses.PLAN, statuses.FAILURE, _in_one_line(text)),
         statuses.status(statuses.POLICY, statuses.PENDING, "there is no plan to judge"),
         statuses.status(statuses.APPROVAL, statuses.PENDING, "there is no plan to approve"),
     )
     _say(parts, reading, section.text, texts, {"outcome": "unplannable", "text": text}, None)
+
+
+def _in_one_line(text: str) -> str:
+    """The first problem of an error that lists some, which says more than how many there are."""
+    heading, *problems = (line.strip() for line in text.split("\n"))
+    match problems:
+        case []:
+            return heading
+        case [problem]:
+            return problem
+        case [problem, *others]:
+            return f"{problem} (and {len(others)} more)"
 
 
 def ask_again(parts: Parts, reading: PullRequestReading, plans: Sequence[TargetPlan], gate: Gate) -> None:

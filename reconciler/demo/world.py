@@ -360,6 +360,7 @@ class World:
                 "repository": REPOSITORY,
                 "token_file": "token",
                 "webhook_secret_file": "webhook-secret",
+                "writes_per_minute": 1000,
             },
             "git": {"url": f"{self.forge_url}/{REPOSITORY}.git"},
             "database": "sqlite:///state/reconciler.db",

@@ -50,7 +50,7 @@ class GitHub:
 
     `remote_heads` is `git ls-remote` (gate 62) and `local_commits` the mirror's commits_between, for pull requests
     with more commits than the API lists; without them such readings are incomplete. `is_clean_update` says of a merge
-    commit whether it only brings the base in; without it none does.
+    commit whether it only brings the base in; without it none does. `writes_per_minute` is how much we say at most.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class GitHub:
         remote_heads: RemoteHeads | None = None,
         local_commits: LocalCommits | None = None,
         is_clean_update: Callable[[str], bool] | None = None,
+        writes_per_minute: int = WRITES_PER_MINUTE,
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_.-]+", repository, re.ASCII):
             raise InvalidInput(f"'{repository}' is not of the form OWNER/NAME", where="forge.repository")
@@ -72,7 +73,7 @@ class GitHub:
         self._is_clean_update = is_clean_update or (lambda _: False)
         self._noreply_hosts = ("github.com", self._connection.hostname)
         self._writes = threading.Lock()
-        self._written: deque[float] = deque(maxlen=WRITES_PER_MINUTE)
+        self._written: deque[float] = deque(maxlen=writes_per_minute)
         self._is_app = not token.startswith(PERSONAL_TOKENS)  # until a 403 says otherwise
         self._app_id: int | None = None
 
@@ -487,7 +488,7 @@ class GitHub:
     def _count_write(self, name: str) -> None:
         """Refuse for now what would be one write too many in a minute; the caller comes again."""
         now = time.monotonic()
-        if len(self._written) == WRITES_PER_MINUTE and now - self._written[0] < 60:
+        if len(self._written) == self._written.maxlen and now - self._written[0] < 60:
             raise Throttled(60 - (now - self._written[0]), where=name)
         self._written.append(now)
 

@@ -220,7 +220,7 @@ def test_services_and_volumes_come_scale_and_go(production: Stage) -> None:
     assert f"{PROJECT}_kept" in volumes(host)
     host.docker("exec", f"{PROJECT}-cache-1", "sh", "-c", "echo precious > /data/file")
     # Two more of it, and the first one stays; then one again.
-    replicas = service.replace("    stop_grace_period", "    deploy: {replicas: 3}\n    stop_grace_period")
+    replicas = service.replace("    stop_grace_period", "    scale: 3\n    stop_grace_period")
     first = stage.containers()[f"{PROJECT}-cache-1"]
     record = deploy(stage, replace(COMPOSE, service, replicas), "agent/three")
     assert operations(record)[-1] == ("ScaleService", "cache")
