@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from reconciler.model.errors import InvalidInput, Retryable
+from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
+from reconciler.storage.schema import REVISION
+
+WAIT_SECONDS = 30
+_READS = "reads"
+# What SQLite answers where trying again helps nobody: the file or its directory has to be changed first.
+_LASTING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,36 +29,76 @@ class Database:
 
     engine: Engine
 
+    def reading(self) -> Connection:
+        """A connection on one snapshot that never waits for a writer; what is written on it is lost."""
+        return self.engine.connect().execution_options(**{_READS: True})
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its beginning, and is on disk when it ends without an error."""
+        with self.engine.begin() as connection:
+            yield connection
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
 
 
 def open_database(url: str) -> Database:
-    """Open and migrate. InvalidInput for a URL that is none, Retryable when the database cannot be reached."""
+    """Open and migrate.
+
+    InvalidInput for a URL that is none or a file that cannot be a database, Terminal for a schema that this version
+    does not know, Retryable when somebody else holds the database.
+    """
+    parsed = _sqlite_file(url)
+    file = str(parsed.database)
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InvalidInput(f"cannot make the directory of the database: {error.strerror}", where=file) from error
+    engine = create_engine(parsed, connect_args={"timeout": WAIT_SECONDS})
+    _make_durable(engine)
+    database = Database(engine)
+    try:
+        if _revision(database) != REVISION:
+            _migrate(database, file)
+    except BaseException as error:
+        engine.dispose()
+        if isinstance(error, DatabaseError):
+            raise _refusal(error, file) from error
+        raise
+    return database
+
+
+def _sqlite_file(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise InvalidInput(f"database: '{url}' is not a database URL, e.g. sqlite:///state/reconciler.db") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise InvalidInput(
-            f"database: {parsed.get_backend_name()} is not supported by this version; use sqlite:///FILE"
-        )
-    if not parsed.database:
+        # Without the text: a URL may hold a password.
+        raise InvalidInput("database: is not a database URL; write e.g. sqlite:///state/reconciler.db") from error
+    if parsed.drivername != "sqlite":
+        raise InvalidInput(f"database: {parsed.drivername} is not supported by this version; use sqlite:///FILE")
+    if not parsed.database or parsed.database == ":memory:":
         raise InvalidInput("database: name a file, e.g. sqlite:///state/reconciler.db")
-    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
-    _make_durable(engine)
-    try:
-        _migrate(engine)
-    except OperationalError as error:
-        engine.dispose()
-        raise Retryable(f"cannot open the database: {error.orig}", where=parsed.database) from error
-    return Database(engine)
+    return parsed
+
+
+def _refusal(error: DatabaseError, file: str) -> ReconcilerError:
+    """What SQLite said, as an error that says whether waiting helps."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its details
+    if code == sqlite3.SQLITE_NOTADB:
+        return InvalidInput("is not an SQLite database; name another file, or restore it from a backup", where=file)
+    if code in _LASTING:
+        return InvalidInput(
+            f"cannot open the database: {error.orig}; this user needs to write the file and its directory", where=file
+        )
+    if code in _PASSING:
+        return Retryable(f"cannot open the database: {error.orig}", where=file)
+    return Terminal(f"cannot open the database: {error.orig}", where=file, hint="restore it from a backup")
 
 
 def _make_durable(engine: Engine) -> None:
-    """WAL and full sync on each connection, and every transaction takes the write lock when it begins."""
+    """WAL and full sync on each connection; a transaction takes the write lock when it begins, unless it only reads."""
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
@@ -62,13 +110,35 @@ def _make_durable(engine: Engine) -> None:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def on_begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def on_begin(connection: Connection) -> None:
+        # A writer that began as a reader would fail, not wait, when another wrote since: writers say so first.
+        reads = connection.get_execution_options().get(_READS, False)
+        connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
 
-def _migrate(engine: Engine) -> None:
+def _revision(database: Database) -> str | None:
+    """The schema's revision as the database has it, None before the first migration."""
+    with database.reading() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return revision
+
+
+def _migrate(database: Database, file: str) -> None:
+    from alembic import command  # a hundred milliseconds, which no command on an up-to-date database should pay
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with database.writing() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise Terminal(
+            f"the database has schema {_revision(database)}, and this version knows it only up to {REVISION}",
+            where=file,
+            hint="a newer reconciler wrote it: run that version, or restore a backup from before",
+        ) from error

@@ -29,7 +29,7 @@ class SqlDeployments:
 
     def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
         """Store a queued deployment; False, and nothing stored, when its id is there already."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             if connection.execute(select(deployments.c.id).where(deployments.c.id == deployment.id)).first():
                 return False
             number = connection.execute(select(func.coalesce(func.max(deployments.c.number), 0))).scalar_one() + 1
@@ -50,7 +50,7 @@ class SqlDeployments:
 
     def advance(self, deployment: Deployment) -> None:
         """Store a new state; Terminal when the record is finished already."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             done = connection.execute(
                 update(deployments)
                 .where(deployments.c.id == deployment.id, deployments.c.final == 0)
@@ -66,7 +66,7 @@ class SqlDeployments:
     def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None:
         """Note that an operation is about to begin; noting it again after a restart changes nothing."""
         key = (journal.c.deployment == deployment, journal.c.target == str(target), journal.c.operation_index == index)
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             if connection.execute(select(journal.c.deployment).where(*key)).first() is None:
                 connection.execute(
                     insert(journal).values(
@@ -81,13 +81,13 @@ class SqlDeployments:
     def begun(self, deployment: str, target: Target) -> bool:
         """Whether an intent was noted for this target."""
         query = select(journal.c.deployment).where(journal.c.deployment == deployment, journal.c.target == str(target))
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
-        """Note what became of it."""
-        with self.database.engine.begin() as connection:
-            connection.execute(
+        """Note what became of it; Terminal where no intent was noted."""
+        with self.database.writing() as connection:
+            done = connection.execute(
                 update(journal)
                 .where(
                     journal.c.deployment == deployment,
@@ -96,6 +96,8 @@ class SqlDeployments:
                 )
                 .values(result=_RESULT.dump_json(result).decode())
             )
+            if done.rowcount != 1:
+                raise Terminal(f"deployment {deployment}: operation {result.index} on {target} was never begun")
 
     def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
         """Outcomes so far, by index."""
@@ -104,18 +106,18 @@ class SqlDeployments:
             .where(journal.c.deployment == deployment, journal.c.target == str(target), journal.c.result.is_not(None))
             .order_by(journal.c.operation_index)
         )
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return tuple(_RESULT.validate_json(row.result) for row in connection.execute(query))
 
     def get(self, deployment: str) -> Deployment | None:
         """The record of that id."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(select(deployments.c.record).where(deployments.c.id == deployment)).first()
         return _RECORD.validate_json(row.record) if row else None
 
     def context(self, deployment: str) -> Mapping[str, Any]:
         """What `begin` stored for a resumption."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(select(deployments.c.context).where(deployments.c.id == deployment)).first()
         if row is None:
             raise NotFound(f"there is no deployment {deployment}")
@@ -125,7 +127,7 @@ class SqlDeployments:
     def unfinished(self) -> tuple[Deployment, ...]:
         """Those under way, or cut off, oldest first."""
         query = select(deployments.c.record).where(deployments.c.final == 0).order_by(deployments.c.number)
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return tuple(_RECORD.validate_json(row.record) for row in connection.execute(query))
 
     def of_environment(self, environment: EnvironmentName | None, limit: int = 100) -> tuple[Deployment, ...]:
@@ -135,7 +137,7 @@ class SqlDeployments:
             query = query.where(
                 deployments.c.project == environment.project, deployments.c.environment == environment.environment
             )
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return tuple(_RECORD.validate_json(row.record) for row in connection.execute(query))
 
     def reverted_by(self, deployment: str) -> str | None:
@@ -145,5 +147,5 @@ class SqlDeployments:
             .where(deployments.c.reverts == deployment, deployments.c.outcome == "succeeded")
             .order_by(deployments.c.number.desc())
         )
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return connection.execute(query).scalar()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, LargeBinary, Row, Select, cast, insert, select
 
 from reconciler.model.canonical import canonical, digest_bytes
+from reconciler.model.errors import VerificationFailed
 from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 from reconciler.storage.database import Database
 from reconciler.storage.schema import ledger
+
+# The bytes as they are, also where somebody stored them as something else than a BLOB.
+_ROWS: Select[Any] = select(
+    *(column for column in ledger.c if column is not ledger.c.body), cast(ledger.c.body, LargeBinary).label("body")
+).order_by(ledger.c.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +30,18 @@ class SqlLedger:
 
     def append(self, kind: str, subject: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
         """Add one fact; it is on disk when this returns."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             return append_in(connection, kind, subject, data, now)
 
     def entries(self, after: int = 0) -> Iterator[LedgerEntry]:
-        """All entries after a sequence number, in order, a page at a time."""
-        while True:
-            query = select(ledger).where(ledger.c.sequence > after).order_by(ledger.c.sequence).limit(500)
-            with self.database.engine.connect() as connection:
-                rows = connection.execute(query).all()
-            if not rows:
-                return
-            yield from map(_entry, rows)
-            after = rows[-1].sequence
+        """All entries after a sequence number, in order, as one snapshot has them.
+
+        With 0 it is every row, so that what was slipped in before the first entry shows. VerificationFailed where a
+        row is none of ours.
+        """
+        query = _ROWS.where(ledger.c.sequence > after) if after else _ROWS
+        with self.database.reading() as connection:
+            yield from map(_entry, connection.execution_options(yield_per=500).execute(query))
 
     def latest(self, kind: str, subject: str) -> LedgerEntry | None:
         """The newest entry of a kind about a subject."""
@@ -44,8 +50,8 @@ class SqlLedger:
 
     def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
         """All entries of a kind about a subject, oldest first."""
-        query = select(ledger).where(ledger.c.kind == kind, ledger.c.subject == subject).order_by(ledger.c.sequence)
-        with self.database.engine.connect() as connection:
+        query = _ROWS.where(ledger.c.kind == kind, ledger.c.subject == subject)
+        with self.database.reading() as connection:
             return tuple(_entry(row) for row in connection.execute(query))
 
 
@@ -68,13 +74,20 @@ def append_in(connection: Connection, kind: str, subject: str, data: Mapping[str
     return entry
 
 
-def size(database: Database) -> int:
-    """How many entries there are."""
-    with database.engine.connect() as connection:
-        return connection.execute(select(func.count()).select_from(ledger)).scalar_one()
-
-
 def _entry(row: Row[Any]) -> LedgerEntry:
-    return LedgerEntry(
-        row.sequence, row.previous, row.hash, datetime.fromisoformat(row.at), row.kind, row.subject, bytes(row.body)
-    )
+    """The row as it stands: the walk over the chain judges it. What cannot even be read is refused here."""
+    try:
+        body, at = bytes(row.body), datetime.fromisoformat(row.at)
+        if _time_in(body) not in (None, row.at):
+            raise ValueError("its column at says something else than its bytes")
+    except (TypeError, ValueError) as error:
+        raise VerificationFailed(f"the ledger was tampered with: entry {row.sequence}: {error}") from error
+    return LedgerEntry(row.sequence, row.previous, row.hash, at, row.kind, row.subject, body)
+
+
+def _time_in(body: bytes) -> str | None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    return str(said.get("at")) if isinstance(said, dict) else None

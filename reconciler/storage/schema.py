@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
 
+REVISION = "0002"  # the newest migration; a database that has it needs none
+
 metadata = MetaData()
 
 ledger = Table(

@@ -27,33 +27,33 @@ class SqlStates:
 
     def trust(self) -> TrustRecord | None:
         """What `trust init` pinned, None before it."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             value = connection.execute(select(settings.c.value).where(settings.c.name == "trust")).scalar()
         return _TRUST.validate_json(value) if value else None
 
     def set_trust(self, trust: TrustRecord) -> None:
         """Pin once; Terminal when something is pinned already."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             if connection.execute(select(settings.c.name).where(settings.c.name == "trust")).first():
                 raise Terminal("trust is pinned already", hint="`reconciler trust reset` is the way to change it")
             connection.execute(insert(settings).values(name="trust", value=_TRUST.dump_json(trust).decode()))
 
     def environment(self, name: EnvironmentName) -> EnvironmentRecord | None:
         """What is known of one environment."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             value = connection.execute(select(environments.c.record).where(environments.c.name == str(name))).scalar()
         return _ENVIRONMENT.validate_json(value) if value else None
 
     def environments(self) -> tuple[EnvironmentRecord, ...]:
         """All of them, sorted by name."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             values = connection.execute(select(environments.c.record).order_by(environments.c.name)).scalars()
             return tuple(_ENVIRONMENT.validate_json(value) for value in values)
 
     def set_environment(self, record: EnvironmentRecord) -> None:
         """Replace what is known of one environment."""
         value = _ENVIRONMENT.dump_json(record).decode()
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             done = connection.execute(
                 update(environments).where(environments.c.name == str(record.name)).values(record=value)
             )
@@ -62,7 +62,7 @@ class SqlStates:
 
     def delivery_seen(self, delivery: str, now: datetime) -> bool:
         """Whether this delivery id came before; notes it, and forgets those older than a week."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             if connection.execute(select(deliveries.c.id).where(deliveries.c.id == delivery)).first():
                 return True
             connection.execute(delete(deliveries).where(deliveries.c.at < (now - DELIVERIES_KEPT).timestamp()))
@@ -78,7 +78,7 @@ class SqlLeases:
 
     def acquire(self, key: str, owner: str, seconds: float, now: datetime) -> int | None:
         """A new generation when the lease is free or has run out, else None."""
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             row = connection.execute(select(leases).where(leases.c.name == key)).first()
             until = now.timestamp() + seconds
             if row is None:
@@ -101,7 +101,7 @@ class SqlLeases:
         self._change(key, owner, generation, 0.0)
 
     def _change(self, key: str, owner: str, generation: int, until: float) -> bool:
-        with self.database.engine.begin() as connection:
+        with self.database.writing() as connection:
             done = connection.execute(
                 update(leases)
                 .where(leases.c.name == key, leases.c.owner == owner, leases.c.generation == generation)

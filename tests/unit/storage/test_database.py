@@ -1,0 +1,240 @@
+"""Opening the database: what it costs, what it waits for, and what it says of a file that it cannot open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+import reconciler.storage
+from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
+from reconciler.model.ledger_entry import GENESIS
+from reconciler.storage import Database, open_database
+from reconciler.storage import database as database_module
+from reconciler.storage.deployments import SqlDeployments
+from reconciler.storage.ledger import SqlLedger
+from reconciler.storage.schema import REVISION, metadata
+from reconciler.storage.states import SqlStates
+from tests.unit.storage.processes import go, process
+from tests.unit.storage.records import NOON, a_deployment
+
+MIGRATIONS = Path(reconciler.storage.__file__).parent / "migrations"
+
+
+def refusal(url: str) -> ReconcilerError:
+    with pytest.raises(ReconcilerError) as refused:
+        open_database(url).close()
+    return refused.value
+
+
+def test_a_fresh_database_has_exactly_the_tables_that_the_code_names(database: Database) -> None:
+    with database.writing() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_fresh_database_is_at_the_newest_migration(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.reading() as connection:
+        stored = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    assert stored == [REVISION] == list(ScriptDirectory.from_config(config).get_heads())
+
+
+def test_a_database_that_is_up_to_date_opens_without_the_migrations(database: Database, file: Path) -> None:
+    """They take longer to import than most commands take to answer."""
+    with process(file, "reader", "print('alembic' in sys.modules)") as reader:
+        go(reader)
+        assert reader.communicate() == ("False\n", "")
+
+
+def test_every_connection_writes_ahead_and_syncs_in_full(database: Database) -> None:
+    with database.reading() as connection, database.reading() as other:
+        for opened in (connection, other):
+            assert opened.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert opened.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_reading_and_opening_do_not_wait_for_a_writer(database: Database, file: Path) -> None:
+    SqlLedger(database).append("trust", "here", {}, NOON)
+    SqlDeployments(database).begin(a_deployment(), {})
+    writer = sqlite3.connect(file, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        assert [entry.kind for entry in SqlLedger(database).entries()] == ["trust"]
+        assert SqlDeployments(database).unfinished() == (a_deployment(),)
+        assert SqlStates(database).environments() == ()
+        open_database(f"sqlite:///{file}").close()
+    finally:
+        writer.close()
+
+
+def test_a_reader_sees_one_moment_while_others_write(database: Database) -> None:
+    ledger = SqlLedger(database)
+    ledger.append("one", "here", {}, NOON)
+    entries = ledger.entries()
+    first = next(entries)
+    ledger.append("two", "here", {}, NOON)
+    assert [entry.kind for entry in (first, *entries)] == ["one"]
+    assert [entry.kind for entry in ledger.entries()] == ["one", "two"]
+
+
+def test_what_is_written_without_saying_so_is_lost(database: Database) -> None:
+    """A reader's transaction is never committed: a forgotten `writing` shows in the first test of its feature."""
+    with database.reading() as connection:
+        connection.exec_driver_sql("INSERT INTO settings VALUES ('a', 'b')")
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM settings").scalar() == 0
+
+
+def test_a_writer_waits_for_its_turn_and_then_gives_up(
+    database: Database, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "WAIT_SECONDS", 0.01)
+    impatient = open_database(f"sqlite:///{file}")
+    with database.writing(), pytest.raises(OperationalError, match="locked"), impatient.writing():
+        pass
+    impatient.close()
+
+
+def test_opening_for_the_first_time_beside_a_writer_may_be_tried_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "WAIT_SECONDS", 0.01)
+    writer = sqlite3.connect(file, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    try:
+        refused = refusal(f"sqlite:///{file}")
+    finally:
+        writer.close()
+    assert isinstance(refused, Retryable)
+    assert str(refused) == f"{file}: cannot open the database: database is locked"
+
+
+def test_opening_twice_changes_nothing(database: Database, file: Path) -> None:
+    SqlLedger(database).append("trust", "here", {}, NOON)
+    again = open_database(f"sqlite:///{file}")
+    assert len(list(SqlLedger(again).entries())) == 1
+    again.close()
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date(file: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO ledger VALUES (1, :genesis, 'f', '2026-01-01', 'trust', 'here', x'')"),
+            {"genesis": GENESIS},
+        )
+    engine.dispose()
+    opened = open_database(f"sqlite:///{file}")
+    with opened.reading() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
+        assert connection.exec_driver_sql("SELECT subject FROM ledger").scalars().all() == ["here"]
+    opened.close()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE journal (mine TEXT)")  # somebody else's: the migration meets it half way
+    connection.close()
+    refused = refusal(f"sqlite:///{file}")
+    assert isinstance(refused, Terminal)
+    assert "table journal already exists" in str(refused)
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("journal",)]
+    connection.close()
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(database: Database, file: Path) -> None:
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    refused = refusal(f"sqlite:///{file}")
+    assert isinstance(refused, Terminal)
+    assert str(refused) == (
+        f"{file}: the database has schema 9999, and this version knows it only up to {REVISION} "
+        "(a newer reconciler wrote it: run that version, or restore a backup from before)"
+    )
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(file: Path) -> None:
+    file.write_text("services: {}\n" * 100)
+    refused = refusal(f"sqlite:///{file}")
+    assert isinstance(refused, InvalidInput)
+    assert str(refused).startswith(f"{file}: is not an SQLite database; name another file")
+    assert file.read_text() == "services: {}\n" * 100
+
+
+def test_a_damaged_database_is_refused_with_what_to_do(database: Database, file: Path) -> None:
+    database.close()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    refused = refusal(f"sqlite:///{file}")
+    assert isinstance(refused, Terminal)
+    assert "restore it from a backup" in str(refused)
+
+
+def test_a_directory_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    refused = refusal(f"sqlite:///{tmp_path}")
+    assert isinstance(refused, InvalidInput)
+    assert str(refused).startswith(f"{tmp_path}: cannot open the database: unable to open database file")
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    refused = refusal(f"sqlite:///{tmp_path}/state/reconciler.db")
+    assert isinstance(refused, InvalidInput)
+    assert str(refused).startswith(f"{tmp_path}/state/reconciler.db: cannot make the directory of the database: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("locked", ["directory", "file"])
+def test_what_this_user_may_not_write_is_refused(database: Database, file: Path, locked: str) -> None:
+    database.close()
+    if locked == "directory":
+        file.unlink()
+        file.parent.chmod(0o500)
+    else:
+        with sqlite3.connect(file) as connection:
+            connection.execute("DROP TABLE alembic_version")
+        file.chmod(0o400)
+    try:
+        refused = refusal(f"sqlite:///{file}")
+    finally:
+        file.parent.chmod(0o700)
+    assert isinstance(refused, InvalidInput)
+    assert "this user needs to write the file and its directory" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("reconciler.db", "is not a database URL; write e.g. sqlite:///state/reconciler.db"),
+        ("", "is not a database URL"),
+        ("sqlite+aiosqlite:///reconciler.db", "sqlite+aiosqlite is not supported"),
+        ("postgresql://db/reconciler", "postgresql is not supported by this version; use sqlite:///FILE"),
+        ("sqlite://", "name a file"),
+        ("sqlite:///:memory:", "name a file"),
+    ],
+)
+def test_a_url_that_names_no_file_is_refused(url: str, said: str) -> None:
+    refused = refusal(url)
+    assert isinstance(refused, InvalidInput)
+    assert str(refused).startswith("database: ")
+    assert said in str(refused)
+
+
+def test_a_url_may_hold_a_password_and_the_refusal_does_not_show_it() -> None:
+    assert "hunter2" not in str(refusal("postgresql://me:hunter2@db/reconciler"))
+    assert "hunter2" not in str(refusal("postgres:me:hunter2@db"))
