@@ -29,8 +29,10 @@ from reconciler.model.pull_request import PullRequest
 from reconciler.model.target import EnvironmentName
 
 WORKERS = 6
-BACKOFF_BASE = 1.0
+BACKOFF_BASE = 1.0  # seconds, as all here
 BACKOFF_CAP = 300.0
+LONGEST_ASKED_WAIT = 3600.0
+STOP_WITHIN = 30.0
 
 
 def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Request, ...]]:
@@ -40,7 +42,7 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
             return Done(), poll(parts, seen)
         case Resync():
             environments = (ReconcileRequest(name) for name in pipeline.environments(parts))
-            return Done(), (*environments, *map(ReviewRequest, seen.pulls))
+            return Done(), (*environments, *map(ReviewRequest, tuple(seen.pulls)))
         case ReviewRequest(number=number):
             if pipeline.review(parts, number) is None:  # landed perhaps: a fresh review of it may end a hold
                 return Done(), tuple(map(ReconcileRequest, pipeline.held(parts)))
@@ -66,22 +68,27 @@ class Seen:
 
 
 def poll(parts: Parts, seen: Seen) -> tuple[Request, ...]:
-    """Compare forge and mirror with what the last poll saw; only what moved becomes due."""
+    """Compare forge and mirror with what the last poll saw; only what moved becomes due.
+
+    It counts as seen when all of it was read: what a poll that failed halfway found is found again by the next one.
+    """
     parts.source.fetch()
     tip = parts.source.branch_head(parts.branch)
-    due: list[Request] = []
-    open_pulls = parts.forge.open_pull_requests(parts.branch)
-    for pull in open_pulls:
-        now = seen.fingerprint(pull, tip)
-        if seen.pulls.get(pull.number) != now:
-            seen.pulls[pull.number] = now
-            due.append(ReviewRequest(pull.number))
-    for number in set(seen.pulls) - {pull.number for pull in open_pulls}:
-        del seen.pulls[number]
-    if tip != seen.tip:
-        seen.tip = tip
-        due.extend(ReconcileRequest(name) for name in pipeline.environments(parts))
-    return tuple(due)
+    pulls = {pull.number: seen.fingerprint(pull, tip) for pull in parts.forge.open_pull_requests(parts.branch)}
+    environments = pipeline.environments(parts) if tip != seen.tip else ()
+    moved = [number for number, now in pulls.items() if seen.pulls.get(number) != now]
+    seen.tip, seen.pulls = tip, pulls
+    return (*map(ReviewRequest, moved), *map(ReconcileRequest, environments))
+
+
+def backoff(failures: int, spread: float, asked: float = 0.0) -> timedelta:
+    """How long to wait after so many failures in a row (0 is the first): doubled each time, up to BACKOFF_CAP.
+
+    `spread` from 0 to 1 takes up to half of it away, so that what failed together does not come again together.
+    `asked` is what the other side wants; it counts for at most an hour, so that a wrong answer cannot stop us for long.
+    """
+    seconds = min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(failures, 16)) * (1 - spread / 2)
+    return timedelta(seconds=max(seconds, min(asked, LONGEST_ASKED_WAIT)))
 
 
 class Controller:
@@ -107,13 +114,18 @@ class Controller:
             thread.start()
             self._threads.append(thread)
 
-    def stop(self) -> None:
-        """Take nothing new and wait for what runs."""
+    def stop(self, within: float = STOP_WITHIN) -> bool:
+        """Take nothing new and wait up to `within` seconds for what runs; whether all of it ended.
+
+        What did not is cut off when the process ends, as by a crash: its journal lets the next start go on with it.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        until = self._now() + within
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - self._now()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def put(self, request: Request, after: timedelta = timedelta(0)) -> None:
         """Make a request due; the earlier of two wishes for one key wins."""
@@ -123,9 +135,22 @@ class Controller:
             self._changed.notify()
 
     def ready(self) -> tuple[bool, str]:
-        """Whether the loop runs; what is down behind it shows in the status and not here."""
+        """Whether the loop runs and has what it works on: the database, and a mirror that was fetched at least once.
+
+        A forge or a host that is down shows in the status and not here: the others go on.
+        """
         alive = bool(self._threads) and all(thread.is_alive() for thread in self._threads)
-        return (True, "") if alive and not self._stopping else (False, "the loop does not run")
+        if not alive or self._stopping:
+            return False, "the loop does not run"
+        try:
+            self.parts.states.trust()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no database
+            return False, f"the database does not answer ({type(error).__name__})"
+        try:
+            self.parts.source.branch_head(self.parts.branch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no mirror
+            return False, f"the mirror of {self.parts.branch} is not there ({type(error).__name__})"
+        return True, ""
 
     def _work(self) -> None:
         while True:
@@ -148,43 +173,44 @@ class Controller:
         return None
 
     def _handle(self, request: Request) -> Result:
-        progress = self.parts.progress
         try:
             result, following = handle(self.parts, request, self.seen)
         except Retryable as error:
-            progress("request.retry", {"request": str(request), "reason": str(error)})
-            return Again(self._backoff(request), str(error))
+            return self._failed("request.retry", request, error, error.retry_after)
         except Terminal as error:
-            progress("request.failed", {"request": str(request), "reason": str(error), "code": error.code})
+            self.parts.progress("request.failed", {"request": str(request), "reason": str(error), "code": error.code})
+            self._forgive(request)
             return Parked(str(error))
         except ReconcilerError as error:
-            progress("request.failed", {"request": str(request), "reason": str(error), "code": error.code})
-            return Again(self._backoff(request), str(error))
+            return self._failed("request.failed", request, error, code=error.code)
         except Exception as error:  # noqa: BLE001 - one place catches what nobody foresaw, and the loop goes on
-            progress(
-                "request.crashed",
-                {"request": str(request), "reason": repr(error), "traceback": traceback.format_exc()},
-            )
-            return Again(self._backoff(request), repr(error))
+            return self._failed("request.crashed", request, error, traceback=traceback.format_exc())
+        self._forgive(request)
         for request_due in following:
             self.put(request_due)
         return result
 
-    def _backoff(self, request: Request) -> timedelta:
-        failures = self._failures.get(request, 0)
-        seconds = min(BACKOFF_CAP, BACKOFF_BASE * 2**failures)
-        return timedelta(seconds=seconds * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+    def _forgive(self, request: Request) -> None:
+        with self._changed:
+            self._failures.pop(request, None)
+
+    def _failed(self, event: str, request: Request, error: Exception, asked: float = 0.0, **fields: object) -> Again:
+        """Count the failure, say it, and wait longer than after the one before."""
+        with self._changed:
+            failures = self._failures.get(request, 0)
+            self._failures[request] = failures + 1
+        reason = str(error) if isinstance(error, ReconcilerError) else repr(error)
+        after = backoff(failures, random.random(), asked)  # noqa: S311 - jitter, not a secret
+        seconds = round(after.total_seconds(), 1)
+        self.parts.progress(event, {"request": str(request), "reason": reason, "again_after": seconds, **fields})
+        return Again(after, reason)
 
     def _finish(self, request: Request, result: Result) -> None:
         with self._changed:
             self._running.discard(request)
-            match result:
-                case Again(after=after):
-                    self._failures[request] = self._failures.get(request, 0) + 1
-                    at = self._now() + after.total_seconds()
-                    self._due[request] = min(at, self._due.get(request, at))
-                case Done() | Parked():
-                    self._failures.pop(request, None)
+            if isinstance(result, Again):
+                at = self._now() + result.after.total_seconds()
+                self._due[request] = min(at, self._due.get(request, at))
             self._changed.notify_all()
 
     def _now(self) -> float:

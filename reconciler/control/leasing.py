@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from reconciler.model.errors import ReconcilerError, Retryable
+from reconciler.model.errors import Retryable
 from reconciler.ports import Clock, Leases
 
 LEASE_SECONDS = 12.0
@@ -36,7 +36,7 @@ def lease(leases: Leases, clock: Clock, key: str, owner: str) -> Iterator[Held]:
                 if not leases.renew(key, owner, generation, LEASE_SECONDS, clock.now()):
                     held.lost = f"the lease on {key} was taken over"
                     return
-            except ReconcilerError as error:
+            except Exception as error:  # noqa: BLE001 - without a renewal it runs out, whatever the reason
                 held.lost = f"the lease on {key} could not be renewed: {error}"
                 return
 

@@ -39,6 +39,7 @@ class Retryable(ReconcilerError):
     """May succeed later without anybody doing anything."""
 
     code = "TRY_AGAIN"
+    retry_after = 0.0  # seconds that the other side asks us to wait; the loop does
 
 
 class HostUnreachable(Retryable):
