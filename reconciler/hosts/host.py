@@ -96,6 +96,7 @@ class SshHost:
         self._lock = threading.Lock()
         self._current: tuple[Connection, EngineApi] | None = None
         self._held: list[HeldLock] = []
+        self._members: dict[str, observation.Members] = {}  # of each project, when it was last observed
 
     def close(self) -> None:
         with self._lock:
@@ -111,7 +112,12 @@ class SshHost:
 
     def observe(self, request: ObservationRequest) -> ObservedState:
         now = datetime.now(UTC)
-        return self._read(lambda _, api: observation.observe(api, self._spec.name, request, self._fingerprinter, now))
+        before = self._members.get(request.compose_project)
+        state = self._read(
+            lambda _, api: observation.observe(api, self._spec.name, request, self._fingerprinter, now, before)
+        )
+        self._members[request.compose_project] = observation.members(state)
+        return state
 
     def resolve_images(self, references: Sequence[str]) -> Mapping[str, ImageResolution]:
         return self._read(lambda _, api: images.resolve(api, references))

@@ -1,8 +1,15 @@
-"""Reads one project off an engine in a few pipelined rounds, all of it or nothing; called by host."""
+"""Reads one project off an engine in a few pipelined rounds, all of it or nothing; called by host.
+
+Who has observed the project before says what it had then: that is asked for together with the listings, in one round,
+and taken only where the listings say that it is still all there is.
+"""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from reconciler.hosts import engine_output
@@ -17,38 +24,73 @@ _ATTEMPTS = 5
 _LISTING = "/containers/json?all=1"
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The ids of a project's containers, and of the networks that are read with it; both sorted."""
+
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+
+
+def members(state: ObservedState) -> Members:
+    """What an observation found, for the next one to begin with."""
+    return Members(
+        tuple(sorted(container.id for container in state.containers)),
+        tuple(sorted(network.id for network in state.networks)),
+    )
+
+
 def observe(
-    api: EngineApi, host: str, request: ObservationRequest, fingerprinter: Fingerprinter, now: datetime
+    api: EngineApi,
+    host: str,
+    request: ObservationRequest,
+    fingerprinter: Fingerprinter,
+    now: datetime,
+    before: Members | None = None,
 ) -> ObservedState:
     """Raises Retryable when containers of the project come and go faster than they can be read."""
     for _ in range(_ATTEMPTS):
-        state = _attempt(api, host, request, fingerprinter, now)
+        state = _attempt(api, host, request, fingerprinter, now, before)
         if state is not None:
             return state
+        before = None
     raise Retryable(f"project {request.compose_project} keeps changing while it is read", where=f"host {host}")
 
 
 def _attempt(
-    api: EngineApi, host: str, request: ObservationRequest, fingerprinter: Fingerprinter, now: datetime
+    api: EngineApi,
+    host: str,
+    request: ObservationRequest,
+    fingerprinter: Fingerprinter,
+    now: datetime,
+    before: Members | None,
 ) -> ObservedState | None:
-    """None when something of the project went or came between listing and reading it."""
+    """None when something of the project went or came between listing and reading it, or since `before`."""
     project = request.compose_project
-    listing, network_listing, volume_listing = api.get((_LISTING, "/networks", "/volumes"))
-    ids = engine_output.project_ids(listing, project)
-    network_ids = engine_output.wanted_networks(network_listing, project, request.networks)
+    listings = (_LISTING, "/networks", "/volumes")
+    listed = [] if before is not None else api.get(listings)
+    there = before or _listed(listed, request)
     named = tuple(sorted({name for name in request.images if is_reference(name)}))
-    answers = api.get(
-        (
-            *(f"/containers/{number}/json" for number in ids),
-            *(f"/networks/{number}" for number in network_ids),
-            *(f"/images/{quote(name, safe='')}/json" for name in named),
-            _LISTING,
-        )
+    paths = (
+        *(f"/containers/{number}/json" for number in there.containers),
+        *(f"/networks/{number}" for number in there.networks),
+        *(f"/images/{quote(name, safe='')}/json" for name in named),
+        _listing_of(project),
     )
-    inspected = answers[: len(ids)]
-    networks = answers[len(ids) : len(ids) + len(network_ids)]
-    images = [answer for answer in answers[len(ids) + len(network_ids) : -1] if answer is not None]
-    if None in inspected or None in networks or engine_output.project_ids(answers[-1], project) != ids:
+    if not listed:
+        answers = api.get((*listings, *paths))
+        listed, answers = answers[: len(listings)], answers[len(listings) :]
+        if _listed(listed, request) != there:
+            return None
+    else:
+        answers = api.get(paths)
+    listing, _, volume_listing = listed
+    ends = len(there.containers), len(there.containers) + len(there.networks)
+    inspected, networks = answers[: ends[0]], answers[ends[0] : ends[1]]
+    images = [answer for answer in answers[ends[1] : -1] if answer is not None]
+    if None in inspected or None in networks:
+        return None
+    if engine_output.project_ids(answers[-1], project) != there.containers:
         return None
     containers = [engine_output.container(answer, fingerprinter, request.scope) for answer in inspected]
     known = {answer.get("Id") for answer in images}
@@ -62,6 +104,19 @@ def _attempt(
         [engine_output.network(answer) for answer in networks],
         engine_output.volumes(volume_listing, project, request.volumes),
         [engine_output.image(answer, fingerprinter, request.scope) for answer in images],
-        engine_output.others(answers[-1], project),
+        engine_output.others(listing, project),
         now,
     )
+
+
+def _listed(listings: list[Any], request: ObservationRequest) -> Members:
+    return Members(
+        engine_output.project_ids(listings[0], request.compose_project),
+        engine_output.wanted_networks(listings[1], request.compose_project, request.networks),
+    )
+
+
+def _listing_of(compose_project: str) -> str:
+    """The project's containers alone: of the others, the engine would read all their networks once more."""
+    label = json.dumps({"label": [f"{engine_output.PROJECT_LABEL}={compose_project}"]})
+    return f"{_LISTING}&filters={quote(label, safe='')}"

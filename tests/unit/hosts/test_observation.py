@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from reconciler.hosts import engine_output
 from reconciler.hosts.engine_api import EngineApi
-from reconciler.hosts.observation import observe
+from reconciler.hosts.observation import Members, members, observe
 from reconciler.model.errors import Retryable
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.observed import EngineIdentity
@@ -50,7 +51,15 @@ class RecordedApi(EngineApi):
     def get(self, paths: Sequence[str]) -> list[Any]:
         self.calls += 1
         self._change(self.calls, self.answers)
-        return [copy.deepcopy(self.answers.get(path)) for path in paths]
+        return [copy.deepcopy(self._answer(path)) for path in paths]
+
+    def _answer(self, path: str) -> Any:
+        listing, _, filters = path.partition("&filters=")
+        if not filters:
+            return self.answers.get(path)
+        (label,) = json.loads(unquote(filters))["label"]
+        name, _, value = label.partition("=")
+        return [entry for entry in self.answers[listing] if entry["Labels"].get(name) == value]
 
 
 def web(answers: dict[str, Any]) -> str:
@@ -101,3 +110,47 @@ def test_a_project_that_never_stands_still_is_not_half_read() -> None:
 
     with pytest.raises(Retryable, match="keeps changing"):
         observe(RecordedApi(change), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW)
+
+
+def test_what_was_there_before_is_read_in_one_round_less() -> None:
+    first = observe(RecordedApi(), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW)
+    api = RecordedApi()
+    again = observe(api, "web-1", REQUEST, Fingerprinter("k", b"k"), NOW, members(first))
+    assert (again, api.calls) == (first, 2)
+
+
+@pytest.mark.parametrize(
+    "stale",
+    [
+        lambda real: Members(real.containers[:1], real.networks),
+        lambda real: Members((), ()),
+        lambda real: Members((*real.containers, "f" * 64), real.networks),
+        lambda real: Members(real.containers, ()),
+        lambda real: Members(real.containers, (*real.networks, "f" * 64)),
+    ],
+    ids=["a container more", "nothing known", "a container less", "a network more", "a network less"],
+)
+def test_what_was_there_before_is_not_believed(stale: Callable[[Members], Members]) -> None:
+    first = observe(RecordedApi(), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW)
+    again = observe(RecordedApi(), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW, stale(members(first)))
+    assert again == first
+
+
+def test_a_container_that_comes_while_known_ones_are_read_makes_it_start_again() -> None:
+    whole = observe(RecordedApi(), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW)
+    kept: dict[str, Any] = {}
+
+    class Late(RecordedApi):
+        def _answer(self, path: str) -> Any:
+            if "&filters=" in path:
+                self.answers |= kept
+            return super()._answer(path)
+
+    def hide(call: int, answers: dict[str, Any]) -> None:
+        if call == 1:
+            kept.update(answers)
+            remove_web(answers)
+
+    known = Members(tuple(c.id for c in whole.containers if c.name != "shop-web-1"), members(whole).networks)
+    again = observe(Late(hide), "web-1", REQUEST, Fingerprinter("k", b"k"), NOW, known)
+    assert [container.name for container in again.containers] == ["shop-job-1", "shop-web-1"]
