@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,6 +17,8 @@ from starlette.routing import Route
 from reconciler.control.requests import Request as DueRequest
 
 MOST_BYTES = 5 * 1024 * 1024
+BODY_WITHIN = 30.0
+"""Seconds; a delivery that is still coming then is given up, so that slow senders do not pile up."""
 
 
 class Webhook(Protocol):
@@ -35,8 +39,8 @@ class Hooks:
     put: Callable[[DueRequest], None]
 
 
-def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
-    """The application; `ready` says whether the loop runs, and why not."""
+def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]], body_within: float = BODY_WITHIN) -> Starlette:
+    """The application; `ready` says whether the control plane can work, and why not. `body_within` is in seconds."""
 
     def healthz(_request: Request) -> Response:
         return JSONResponse({"ok": True})
@@ -46,7 +50,11 @@ def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
         return JSONResponse({"ok": is_ready, "reason": reason}, status_code=200 if is_ready else 503)
 
     async def github(request: Request) -> Response:
-        body = await _body(request)
+        try:
+            async with asyncio.timeout(body_within):
+                body = await _body(request)
+        except TimeoutError:
+            return _refused(408, f"the body did not arrive within {body_within:g} seconds")
         if body is None:
             return _refused(413, "the body is too large")
         if hooks.webhook is None:
@@ -56,7 +64,7 @@ def build_app(hooks: Hooks, ready: Callable[[], tuple[bool, str]]) -> Starlette:
         delivery = request.headers.get("x-github-delivery", "")
         if not delivery or len(delivery) > 100:
             return _refused(400, "X-GitHub-Delivery is missing or too long")
-        if hooks.seen(delivery, hooks.now()):
+        if await run_in_threadpool(hooks.seen, delivery, hooks.now()):  # the database may keep us waiting
             return JSONResponse({"ok": True, "data": {"duplicate": True}})
         due = hooks.webhook.requests(request.headers.get("x-github-event", ""), body)
         for found in due:

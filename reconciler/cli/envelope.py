@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 
-from reconciler.model.errors import InvalidInput, NotAllowed, ReconcilerError, VerificationFailed
+from reconciler.model.errors import InvalidInput, NotAllowed, ReconcilerError, Terminal, VerificationFailed
+from reconciler.reports.escape import visible
 
 P = ParamSpec("P")
 
@@ -24,11 +27,14 @@ OK, ERROR, USAGE, NOT_ALLOWED, WAITING, DIFFERENCES, UNVERIFIED = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command found: `data` for --json, `text` for people, and the exit code."""
+    """What a command found: `data` for --json, `text` for people, and the exit code. `exact` text is for programs too
+    and is written byte for byte.
+    """
 
     data: Any
     text: str
     code: int = OK
+    exact: bool = False
 
 
 def answering(function: Callable[P, Answer]) -> Callable[P, None]:
@@ -38,17 +44,46 @@ def answering(function: Callable[P, Answer]) -> Callable[P, None]:
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
         as_json = bool(kwargs.pop("as_json"))
-        try:
+        with telling_errors(as_json):
             answer = function(*args, **kwargs)
-        except ReconcilerError as error:
-            fail(error, as_json)
         if as_json:
             click.echo(json.dumps({"ok": answer.code in (OK, WAITING, DIFFERENCES), "data": plain(answer.data)}))
         elif answer.text:
-            click.echo(answer.text)
+            click.echo(answer.text if answer.exact else shown(answer.text))
         sys.exit(answer.code)
 
     return command
+
+
+@contextmanager
+def telling_errors(as_json: bool) -> Iterator[None]:
+    """Say every error of the block in one way and exit with its code; this is where a face catches what nobody foresaw.
+
+    With RECONCILER_TRACEBACK in the environment that is shown as Python shows it.
+    """
+    try:
+        yield
+    except ReconcilerError as error:
+        fail(error, as_json)
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        if os.environ.get("RECONCILER_TRACEBACK"):
+            raise
+        if isinstance(error, OSError):
+            fail(Terminal(error.strerror or str(error), where=error.filename), as_json)
+        hint = "this is a fault of reconciler; RECONCILER_TRACEBACK=1 shows where it is"
+        fail(Terminal(f"{type(error).__name__}: {error}", hint=hint), as_json)
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """Lines for people. What others wrote stays within its line and shows every character that would hide."""
+    return "\n".join(map(visible, lines))
+
+
+def shown(text: str) -> str:
+    """Text whose lines are ours already; no control character of anybody reaches a terminal."""
+    return text_of(text.split("\n"))
 
 
 def fail(error: ReconcilerError, as_json: bool) -> None:
@@ -64,7 +99,7 @@ def fail(error: ReconcilerError, as_json: bool) -> None:
             ]
         click.echo(json.dumps(body))
     else:
-        click.echo(f"error: {error}", err=True)
+        click.echo(shown(f"error: {error}"), err=True)
     if isinstance(error, NotAllowed):
         sys.exit(NOT_ALLOWED)
     sys.exit(UNVERIFIED if isinstance(error, VerificationFailed) else ERROR)

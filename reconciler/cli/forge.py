@@ -20,18 +20,15 @@ def forge_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when it is ready.")
 def serve_forge(data: Path, listen: str, seed: Path | None, as_json: bool) -> None:
     """Run the embedded forge until it is told to end."""
-    from reconciler.cli.envelope import fail
+    from reconciler.cli.envelope import telling_errors
     from reconciler.localforge.server import serve
-    from reconciler.model.errors import ReconcilerError
 
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise click.UsageError("--listen takes HOST:PORT")
 
     def ready(url: str) -> None:
         click.echo(json.dumps({"ok": True, "data": {"url": url}}) if as_json else f"embedded forge at {url}")
 
-    try:
+    with telling_errors(as_json):
         serve(data, host, int(port), seed, ready)
-    except ReconcilerError as error:
-        fail(error, as_json)

@@ -11,8 +11,8 @@ from types import FrameType
 
 import click
 
-from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, fail
-from reconciler.model.errors import InvalidInput, ReconcilerError
+from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, telling_errors, text_of
+from reconciler.model.errors import InvalidInput, Terminal
 
 
 @click.command("serve")
@@ -23,10 +23,8 @@ def serve_command(config: Path, as_json: bool) -> None:
     from reconciler import logs
 
     logs.set_up(as_json)
-    try:
+    with telling_errors(as_json):
         _serve(config, as_json)
-    except ReconcilerError as error:
-        fail(error, as_json)
 
 
 def _serve(config: Path, as_json: bool) -> None:
@@ -40,10 +38,8 @@ def _serve(config: Path, as_json: bool) -> None:
     from reconciler.settings import read_settings
 
     settings = read_settings(config)
-    host, _, port = settings.listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise InvalidInput(f"listen: '{settings.listen}' is not HOST:PORT", where=str(config))
-    with open_parts(config) as parts, socket.create_server((host, int(port))) as listening:
+    host, port = _address(settings.listen, config)
+    with listen(host, port) as listening, open_parts(config) as parts:
         controller = Controller(parts)
         hooks = Hooks(webhook(settings), parts.states.delivery_seen, parts.clock.now, controller.put)
         app = build_app(hooks, controller.ready)
@@ -64,13 +60,40 @@ def _serve(config: Path, as_json: bool) -> None:
         web.start()
         controller.start()
         scheduler.start()
-        address = f"http://{host}:{listening.getsockname()[1]}"
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         click.echo(json.dumps({"ok": True, "data": {"url": address}}) if as_json else f"reconciler serves at {address}")
         stopping.wait()
         scheduler.shutdown(wait=False)
         server.should_exit = True
         controller.stop()
         web.join(timeout=10)
+
+
+def _address(text: str, config: Path) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise InvalidInput(f"listen: '{text}' is not HOST:PORT", where=str(config))
+    return host, int(port)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections answer at once. Terminal when the address cannot be had.
+
+    It names its protocol, because asyncio switches Nagle's delay (40 ms an answer) off only where it is named;
+    `socket.create_server` leaves it out.
+    """
+    listening = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(100)
+    except OSError as error:
+        listening.close()
+        raise Terminal(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listening
 
 
 @click.command("reconcile")
@@ -91,4 +114,4 @@ def reconcile_command(once: bool, config: Path) -> Answer:  # noqa: ARG001 - the
         f"{e['environment']}: {e['sync']} {e['hold'] or ''} {e['reason']}".rstrip() for e in report["environments"]
     ]
     lines += [f"FAILED {f['request']}: {f['error']}" for f in report["failures"]]
-    return Answer(report, "\n".join(lines), ERROR if report["failures"] else OK)
+    return Answer(report, text_of(lines), ERROR if report["failures"] else OK)
