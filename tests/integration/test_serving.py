@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -30,8 +30,7 @@ pytestmark = pytest.mark.integration
 class Recording(H11Protocol):
     """Notes of each connection that it takes whether Nagle's delay is off."""
 
-    options: list[int]
-    options = []
+    options: ClassVar[list[int]] = []
 
     def connection_made(self, transport: Any) -> None:
         taken = transport.get_extra_info("socket")
@@ -66,7 +65,7 @@ def test_the_socket_that_python_makes_by_itself_would_wait() -> None:
 
 
 def test_an_address_that_is_taken_is_said_so() -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(Terminal, match="cannot listen on 127.0.0.1"):
+    with listen("127.0.0.1", 0) as taken, pytest.raises(Terminal, match=r"cannot listen on 127\.0\.0\.1"):
         listen("127.0.0.1", taken.getsockname()[1])
 
 

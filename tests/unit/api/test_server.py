@@ -158,15 +158,20 @@ def test_a_body_larger_than_any_webhook_is_refused_before_it_is_read_to_its_end(
 
 
 def ask(app: Any, receive: Any) -> list[dict[str, Any]]:
-    """Speak to the application directly; what it sent."""
+    """Post PULL to the application directly, genuinely signed; what it sent."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
+    headers = [
+        (b"x-github-event", b"pull_request"),
+        (b"x-github-delivery", b"one"),
+        (b"x-hub-signature-256", signed(PULL).encode()),
+    ]
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": "/hooks/github",
-        "raw_path": b"/hooks/github", "query_string": b"", "headers": [], "scheme": "http", "server": ("x", 80),
+        "raw_path": b"/hooks/github", "query_string": b"", "headers": headers, "scheme": "http", "server": ("x", 80),
         "client": ("y", 1), "root_path": "",
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
@@ -196,7 +201,10 @@ def test_a_body_that_does_not_arrive_is_given_up(plane: Plane) -> None:
 
 
 def test_a_sender_that_hangs_up_halfway_has_sent_nothing(plane: Plane) -> None:
-    messages = [{"type": "http.request", "body": PULL, "more_body": True}, {"type": "http.disconnect"}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": PULL, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
