@@ -253,8 +253,8 @@ class Deployments(Protocol):
 
     def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None: ...
 
-    def begun(self, deployment: str, target: Target) -> bool:
-        """Whether an intent was noted for this target."""
+    def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
+        """When each operation on this target was begun, by index, whatever became of it."""
 
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None: ...
 

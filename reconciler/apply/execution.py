@@ -147,9 +147,9 @@ class _TargetRun:
         self.execution = execution
         self.deployment = deployment
         self.prepared = prepared
-        self.earlier = execution.deployments.journal(deployment, prepared.desired.target)
-        self.indexes = count(1 + max((result.index for result in self.earlier), default=-1))
-        self.results: list[OperationResult] = list(self.earlier)
+        target = prepared.desired.target
+        self.begun = dict(execution.deployments.begun(deployment, target))
+        self.results: list[OperationResult] = list(execution.deployments.journal(deployment, target))
 
     def to_the_end(self) -> _Stopped | None:
         """Plan again on what is live now, do what is left of the approved plan, verify."""
@@ -163,7 +163,7 @@ class _TargetRun:
         fresh = diff.plan(desired, observed, self.changes(observed), self.prepared.images)
         if fresh.digest == approved.digest:
             due = fresh
-        elif self.begun():
+        elif self.begun:
             match diff.remaining(approved, fresh):
                 case diff.Remaining(plan=due):
                     pass
@@ -181,22 +181,63 @@ class _TargetRun:
             )
         if due.obstacles:
             return _Stopped(DeploymentState.FAILED, f"{desired.target}: {due.obstacles[0].text}")
-        return self.carry_out(due, observed) or self.verify()
+        indexes = self.indexes(due)
+        self.settle(self.open() - set(indexes))
+        return self.carry_out(due, indexes, observed) or self.verify()
 
-    def begun(self) -> bool:
-        """Whether an earlier run of this deployment noted an intent for this target."""
-        return self.execution.deployments.begun(self.deployment, self.prepared.desired.target)
+    def indexes(self, due: Plan) -> tuple[int, ...]:
+        """The number of each operation that is due: that of the approved operation which it takes up."""
+        approved = self.prepared.plan.operations
+        done = {result.index for result in self.results}
+        free = {index: operation for index, operation in enumerate(approved) if index not in done}
+        further = count(max(len(approved), 1 + max(self.begun, default=0)))
+        numbers = []
+        for operation in due.operations:
+            same = [index for index, other in free.items() if _thing(other) == _thing(operation)]
+            exact = [index for index in same if type(free[index]) is type(operation)]
+            number = next(iter(exact or same), None)
+            if number is None:
+                numbers.append(next(further))
+            else:
+                numbers.append(number)
+                del free[number]
+        return tuple(numbers)
+
+    def open(self) -> set[int]:
+        """Operations that were begun and of which no outcome is known: a run was cut off in them."""
+        return set(self.begun) - {result.index for result in self.results}
+
+    def settle(self, indexes: set[int]) -> None:
+        """Note as done what a run was cut off in and what the host shows to need no more doing."""
+        for index in sorted(indexes):
+            result = self.cut_off(index, "already", "the host had it done when the work was taken up again")
+            self.execution.deployments.journal_outcome(self.deployment, self.prepared.desired.target, result)
+            self.results.append(result)
+
+    def cut_off(self, index: int, outcome: str, detail: str) -> OperationResult:
+        approved = self.prepared.plan.operations
+        operation = approved[index] if index < len(approved) else None
+        return OperationResult(
+            index=index,
+            operation=type(operation).__name__ if operation is not None else "",
+            subject=subject_of(operation) if operation is not None else "",
+            why=operation.why if operation is not None else "",
+            outcome=outcome,
+            detail=detail,
+            started_at=self.begun[index],
+            finished_at=self.execution.clock.now(),
+        )
 
     def changes(self, observed: ObservedState) -> tuple[Any, ...]:
         return diff.compare(self.prepared.desired, observed, self.prepared.known, self.execution.fingerprinter)
 
-    def carry_out(self, due: Plan, before: ObservedState) -> _Stopped | None:
+    def carry_out(self, due: Plan, indexes: tuple[int, ...], before: ObservedState) -> _Stopped | None:
         for stage in due.stages:
-            operations = [due.operations[index] for index in stage]
+            operations = [due.operations[place] for place in stage]
             self.announce(operations[0])
             began = self.execution.clock.now()
             with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
-                results = list(pool.map(self.do, operations))
+                results = list(pool.map(self.do, operations, [indexes[place] for place in stage]))
             self.results.extend(results)
             failed = next((result for result in results if result.outcome == "failed"), None)
             if failed is not None:
@@ -224,10 +265,10 @@ class _TargetRun:
             {"deployment": self.deployment, "target": str(self.prepared.desired.target), "state": state.value},
         )
 
-    def do(self, operation: Operation) -> OperationResult:
+    def do(self, operation: Operation, index: int) -> OperationResult:
         """Intent, work, outcome; each on disk before the next."""
         execution, target = self.execution, self.prepared.desired.target
-        index, kind, started = next(self.indexes), type(operation).__name__, execution.clock.now()
+        kind, started = type(operation).__name__, execution.clock.now()
         execution.deployments.journal_intent(self.deployment, target, index, kind, started)
         outcome: Done | Failed
         try:
@@ -319,6 +360,7 @@ class _TargetRun:
             containers = tuple((c.name, c.id) for c in observed.containers if not c.one_off)
         except ReconcilerError as error:
             services, containers = (ServiceHealth("*", Health.UNKNOWN, str(error)),), ()
+        lost = [self.cut_off(index, "unknown", "a run was cut off in it") for index in self.open()]
         whole = diff.worst_health(services)
         if stopped is not None and whole is Health.HEALTHY:
             whole = Health.DEGRADED
@@ -326,7 +368,7 @@ class _TargetRun:
             target=desired.target,
             plan_digest=self.prepared.plan.digest,
             engine_id=self.prepared.plan.engine_id,
-            operations=tuple(sorted(self.results, key=lambda r: r.index)),
+            operations=tuple(sorted([*self.results, *lost], key=lambda r: r.index)),
             health=whole,
             services=services,
             containers=tuple(sorted(containers)),
@@ -335,6 +377,18 @@ class _TargetRun:
 
 _NO_TIME = HealthPolicy().stable_for * 0
 _SERVICE_KINDS = frozenset(kind.__name__ for kind in SERVICE_OPERATIONS)
+
+
+def _thing(operation: Operation) -> tuple[str, str]:
+    """What an operation is about, whichever of its kind it is: to recreate a service and to start it are about one."""
+    match operation:
+        case CreateService() | RecreateService() | StartService() | ScaleService():
+            kind = "service"
+        case CreateNetwork() | RecreateNetwork():
+            kind = "network"
+        case _:
+            kind = type(operation).__name__
+    return kind, subject_of(operation)
 
 
 def subject_of(operation: Operation) -> str:

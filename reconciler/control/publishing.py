@@ -65,13 +65,9 @@ def unplannable(parts: Parts, reading: PullRequestReading, text: str) -> None:
 def _in_one_line(text: str) -> str:
     """The first problem of an error that lists some, which says more than how many there are."""
     heading, *problems = (line.strip() for line in text.split("\n"))
-    match problems:
-        case []:
-            return heading
-        case [problem]:
-            return problem
-        case [problem, *others]:
-            return f"{problem} (and {len(others)} more)"
+    if not problems:
+        return heading
+    return problems[0] if len(problems) == 1 else f"{problems[0]} (and {len(problems) - 1} more)"
 
 
 def ask_again(parts: Parts, reading: PullRequestReading, plans: Sequence[TargetPlan], gate: Gate) -> None:

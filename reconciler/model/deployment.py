@@ -55,7 +55,11 @@ FINAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OperationResult:
-    """What became of one operation. `outcome` is done, already, failed or skipped; `detail` is redacted."""
+    """What became of one operation. `index` is its place in the approved plan; `detail` is redacted.
+
+    `outcome` is done, failed, already (a run that was cut off had done it) or unknown (one was cut off in it, and what
+    there is now does not tell).
+    """
 
     index: int
     operation: str

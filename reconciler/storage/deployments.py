@@ -78,11 +78,13 @@ class SqlDeployments:
                     )
                 )
 
-    def begun(self, deployment: str, target: Target) -> bool:
-        """Whether an intent was noted for this target."""
-        query = select(journal.c.deployment).where(journal.c.deployment == deployment, journal.c.target == str(target))
+    def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
+        """When each operation on this target was begun, by index, whatever became of it."""
+        query = select(journal.c.operation_index, journal.c.intended_at).where(
+            journal.c.deployment == deployment, journal.c.target == str(target)
+        )
         with self.database.reading() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return {row.operation_index: datetime.fromisoformat(row.intended_at) for row in connection.execute(query)}
 
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
         """Note what became of it; Terminal where no intent was noted."""

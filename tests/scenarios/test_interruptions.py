@@ -177,7 +177,7 @@ def test_killed_at_any_operation_it_goes_on_after_a_restart_with_one_record(prod
         assert all(made[service] == 1 for service in kept), made
         assert all(count <= 2 for count in made.values()), made
         print(f"round {number}: {'killed' if killed else 'finished'}, done before {sorted(done)}, {dict(made)}")
-        assert [o["outcome"] for o in record["operations"]] == ["done"] * len(record["operations"])
+        assert {o["outcome"] for o in record["operations"]} <= {"done", "already"}, record["operations"]
         return killed
 
     def begun(k: int) -> Callable[[list[Row]], bool]:
