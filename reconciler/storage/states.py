@@ -17,6 +17,7 @@ from reconciler.storage.schema import deliveries, environments, leases, settings
 _TRUST = TypeAdapter(TrustRecord)
 _ENVIRONMENT = TypeAdapter(EnvironmentRecord)
 DELIVERIES_KEPT = timedelta(days=7)
+_RELEASED = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +94,26 @@ class SqlLeases:
             return generation
 
     def renew(self, key: str, owner: str, generation: int, seconds: float, now: datetime) -> bool:
-        """Hold on to it; False when it is lost, and then the holder must stop."""
+        """Hold on to it; False when it is lost, and then the holder must stop.
+
+        One that has run out and that nobody took since is still held: whoever takes it changes the generation.
+        """
         return self._change(key, owner, generation, now.timestamp() + seconds)
 
     def release(self, key: str, owner: str, generation: int) -> None:
         """Give it back; the generation stays, so that the next one is higher."""
-        self._change(key, owner, generation, 0.0)
+        self._change(key, owner, generation, _RELEASED)
 
     def _change(self, key: str, owner: str, generation: int, until: float) -> bool:
         with self.database.writing() as connection:
             done = connection.execute(
                 update(leases)
-                .where(leases.c.name == key, leases.c.owner == owner, leases.c.generation == generation)
+                .where(
+                    leases.c.name == key,
+                    leases.c.owner == owner,
+                    leases.c.generation == generation,
+                    leases.c.until != _RELEASED,
+                )
                 .values(until=until)
             )
             return done.rowcount == 1

@@ -1,0 +1,120 @@
+"""Records and what is known of environments, in the file: every field comes back, and a finished record stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.model.deployment import Deployment, DeploymentState, OperationResult
+from reconciler.model.target import Target
+from reconciler.ports import EnvironmentRecord, TrustRecord
+from reconciler.storage import Database, open_database
+from reconciler.storage.deployments import SqlDeployments
+from reconciler.storage.states import SqlStates
+from tests.unit.storage import records
+from tests.unit.storage.processes import go, process
+from tests.unit.storage.records import NOON, TARGET, a_deployment, a_result
+
+# The database is one for all examples on purpose: records of different names must not touch each other.
+shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+
+
+@shared
+@given(deployment=records.deployments, context=st.dictionaries(records.texts, records.documents, max_size=3))
+def test_every_field_of_a_deployment_comes_back(
+    database: Database, deployment: Deployment, context: dict[str, object]
+) -> None:
+    deployments = SqlDeployments(database)
+    if deployments.begin(deployment, context):
+        assert deployments.context(deployment.id) == context
+        assert deployments.of_environment(None, limit=1) == (deployment,)
+    else:
+        deployments.advance(deployment)
+    assert deployments.get(deployment.id) == deployment
+    assert deployment in deployments.unfinished()
+
+
+@shared
+@given(target=records.targets, result=records.results)
+def test_every_field_of_a_result_comes_back(database: Database, target: Target, result: OperationResult) -> None:
+    deployments = SqlDeployments(database)
+    deployments.journal_intent("d-1", target, result.index, result.operation, NOON)
+    deployments.journal_outcome("d-1", target, result)
+    assert result in deployments.journal("d-1", target)
+
+
+@shared
+@given(record=records.environment_records)
+def test_every_field_of_an_environment_comes_back(database: Database, record: EnvironmentRecord) -> None:
+    states = SqlStates(database)
+    states.set_environment(record)
+    assert states.environment(record.name) == record
+    assert record in states.environments()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(trust=records.trust_records)
+def test_every_field_of_trust_comes_back(database: Database, trust: TrustRecord) -> None:
+    states = SqlStates(database)
+    if states.trust() is None:
+        states.set_trust(trust)
+    with database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM settings")
+    states.set_trust(trust)
+    assert states.trust() == trust
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE deployments SET outcome = 'failed' WHERE id = 'd-1'",
+        "UPDATE deployments SET final = 0 WHERE id = 'd-1'",
+        "DELETE FROM deployments WHERE id = 'd-1'",
+        "INSERT OR REPLACE INTO deployments SELECT id, 99, 'x', 'x', 'failed', 1, NULL, '', '' FROM deployments",
+        "INSERT OR REPLACE INTO deployments SELECT 'd-9', number, 'x', 'x', 'failed', 1, NULL, '', '' FROM deployments",
+    ],
+)
+def test_a_finished_record_is_not_changed_by_mistake(database: Database, file: Path, statement: str) -> None:
+    deployments = SqlDeployments(database)
+    deployments.begin(a_deployment(), {})
+    deployments.advance(a_deployment(outcome=DeploymentState.SUCCEEDED))
+    connection = sqlite3.connect(file, isolation_level=None)
+    with pytest.raises(
+        sqlite3.IntegrityError, match=r"a (finished )?deployment record (never changes|is not replaced)"
+    ):
+        connection.execute(statement)
+    connection.close()
+    assert deployments.get("d-1") == a_deployment(outcome=DeploymentState.SUCCEEDED)
+
+
+def test_a_process_that_is_killed_leaves_its_deployment_unfinished_and_its_journal(
+    database: Database, file: Path
+) -> None:
+    lines = """
+from reconciler.storage.deployments import SqlDeployments
+from tests.unit.storage.records import TARGET, a_deployment, a_result
+deployments = SqlDeployments(database)
+deployments.begin(a_deployment(), {"plans": {}})
+deployments.journal_intent("d-1", TARGET, 0, "PullImage", NOON)
+deployments.journal_outcome("d-1", TARGET, a_result())
+deployments.journal_intent("d-1", TARGET, 1, "RecreateService", NOON)
+print("begun", flush=True)
+sys.stdin.readline()
+"""
+    with process(file, "worker", lines) as worker:
+        go(worker)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "begun\n"
+        worker.kill()
+        worker.wait()
+    reopened = open_database(f"sqlite:///{file}")
+    deployments = SqlDeployments(reopened)
+    assert deployments.unfinished() == (a_deployment(),)
+    assert deployments.context("d-1") == {"plans": {}}
+    assert deployments.begun("d-1", TARGET)
+    assert deployments.journal("d-1", TARGET) == (a_result(),)
+    reopened.close()
