@@ -47,9 +47,14 @@ NextStep = Deploy | Stopped | UpToDate
 
 
 def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextStep:
-    """What to do now for one environment, from git, forge and hosts as they are now."""
+    """What to do now for one environment, from git, forge and hosts as they are now.
+
+    At the tip already, the forge is not asked: one that is down keeps nobody from seeing or healing drift.
+    """
     known = remembering.record(parts, name).verified
     tip = parts.source.branch_head(parts.branch)
+    if known != tip:
+        remembering.trusted(parts)
     verified = known or trust.revision
     try:
         steps = history.steps(parts, trust.repository, verified, tip)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import Host, ObservationRequest
 
 HOSTS_AT_ONCE = 8
+LOADED_TREES = 8
+LOADED_BYTES = 4 * 2**20  # of a tree that is kept loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,36 @@ class Unplanned:
 TargetPlan = Planned | Unplanned
 
 
+class _Loaded:
+    """The last few small trees as they were loaded: one reconciliation alone asks for the same one four times."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Snapshot] = OrderedDict()
+
+    def get(self, tree: Tree) -> Snapshot | None:
+        with self._lock:
+            kept = self._kept.get(tree.oid)
+        return kept if kept is not None and kept.tree == tree else None
+
+    def keep(self, made: Snapshot) -> None:
+        if made.tree.oid and sum(len(file.content) for file in made.tree.files.values()) <= LOADED_BYTES:
+            with self._lock:
+                self._kept[made.tree.oid] = made
+                while len(self._kept) > LOADED_TREES:
+                    self._kept.popitem(last=False)
+
+
+_loaded = _Loaded()
+
+
 def snapshot(tree: Tree) -> Snapshot:
     """Load a tree; InvalidInput with every problem of the repository."""
-    return Snapshot(tree, desiring.load(tree))
+    kept = _loaded.get(tree)
+    if kept is None:
+        kept = Snapshot(tree, desiring.load(tree))
+        _loaded.keep(kept)
+    return kept
 
 
 def render(parts: Parts, at: Snapshot, environment: EnvironmentSpec) -> Rendered:

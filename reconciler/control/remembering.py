@@ -15,11 +15,17 @@ from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord, TrustRecord
 
 
-def trusted(parts: Parts) -> TrustRecord:
-    """What `trust init` pinned. NotAllowed before it; UntrustedHistory when the forge shows another repository (43)."""
+def pinned(parts: Parts) -> TrustRecord:
+    """What `trust init` pinned; NotAllowed before it."""
     trust = parts.states.trust()
     if trust is None:
         raise NotAllowed("nothing is trusted yet", hint="run `reconciler trust init --revision SHA` on this server")
+    return trust
+
+
+def trusted(parts: Parts) -> TrustRecord:
+    """What is pinned, before the forge's word is taken: UntrustedHistory when it shows another repository (43)."""
+    trust = pinned(parts)
     repository = parts.forge.repository_id()
     if repository != trust.repository:
         raise UntrustedHistory(
