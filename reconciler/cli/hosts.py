@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option
+from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, text_of
 
 
 @click.group("hosts")
@@ -31,7 +31,7 @@ def list_hosts(config: Path) -> Answer:
         for h in state.hosts
     ]
     lines = [f"{h['host']:<16} {h['user']}@{h['address']}:{h['port']}  {', '.join(h['tiers'])}" for h in data]
-    return Answer(data, "\n".join(lines) or "no hosts")
+    return Answer(data, text_of(lines) or "no hosts")
 
 
 @hosts_command.command("check")
@@ -65,4 +65,4 @@ def check_hosts(names: tuple[str, ...], config: Path) -> Answer:
         f"{a['host']:<16} " + (f"Docker {a['version']}, engine {a['engine']}" if a["ok"] else f"NOT OK: {a['error']}")
         for a in found
     ]
-    return Answer(found, "\n".join(lines), OK if all(a["ok"] for a in found) else ERROR)
+    return Answer(found, text_of(lines), OK if all(a["ok"] for a in found) else ERROR)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.envelope import DIFFERENCES, OK, WAITING, Answer, answering, config_option
+from reconciler.cli.envelope import DIFFERENCES, OK, WAITING, Answer, answering, config_option, text_of
 from reconciler.control import access, queries
 from reconciler.control.parts import Parts
 from reconciler.model.target import EnvironmentName
@@ -67,7 +67,7 @@ def status_command(config: Path) -> Answer:
     for e in found:
         hold = f"  {e['hold'] or ''} {e['reason']}".rstrip()
         lines.append(f"{e['environment']:<28} {e['sync']:<10} {e['health']:<12} {(e['revision'] or '-')[:12]}{hold}")
-    return Answer(found, "\n".join(lines) or "nothing is known yet; does `reconciler serve` run?")
+    return Answer(found, text_of(lines) or "nothing is known yet; does `reconciler serve` run?")
 
 
 @click.command("why")
@@ -88,7 +88,7 @@ def why_command(environment: str, config: Path) -> Answer:
         lines.append(f"  gate: {decision['outcome']}")
         lines += [f"    missing: {text}" for text in decision["missing"]]
         lines += [f"    {reason['rule']}: {reason['text']}" for reason in decision["reasons"]]
-    return Answer(found, "\n".join(lines))
+    return Answer(found, text_of(lines))
 
 
 @click.command("drift")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.envelope import Answer, answering, config_option
+from reconciler.cli.envelope import Answer, answering, config_option, text_of
 from reconciler.control import queries
 from reconciler.model.errors import VerificationFailed
 from reconciler.model.target import EnvironmentName
@@ -20,7 +20,7 @@ def deployments_command() -> None:
 
 @deployments_command.command("list")
 @click.argument("environment", required=False)
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @config_option
 @answering
 def list_deployments(environment: str | None, limit: int, config: Path) -> Answer:
@@ -29,7 +29,7 @@ def list_deployments(environment: str | None, limit: int, config: Path) -> Answe
 
     with open_records(config) as records:
         found = queries.deployments(records, _environment(environment), limit)
-    text = "\n".join(
+    text = text_of(
         f"{d['id']}  {d['outcome']:<13} {d['kind']:<9} {d['project']}/{d['environment']}  "
         f"{d['revision'][:12]}  {d['started_at']}"
         for d in found
@@ -56,7 +56,7 @@ def ledger_command() -> None:
 
 
 @ledger_command.command("show")
-@click.option("--limit", default=30, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=30, show_default=True)
 @config_option
 @answering
 def show_ledger(limit: int, config: Path) -> Answer:
@@ -65,7 +65,7 @@ def show_ledger(limit: int, config: Path) -> Answer:
 
     with open_records(config) as records:
         entries = queries.ledger_tail(records, limit)
-    text = "\n".join(f"{e['sequence']:>6}  {e['at'][:19]}  {e['kind']:<22} {e['subject']}" for e in entries)
+    text = text_of(f"{e['sequence']:>6}  {e['at'][:19]}  {e['kind']:<22} {e['subject']}" for e in entries)
     return Answer(entries, text or "the ledger is empty")
 
 
@@ -101,7 +101,7 @@ def export_ledger(config: Path, output: Path | None) -> Answer:
         output.write_bytes(b"".join(line + b"\n" for line in lines))
         return Answer({"file": str(output), "entries": len(lines)}, f"{len(lines)} entries in {output}")
     text = "\n".join(line.decode() for line in lines)
-    return Answer({"entries": [line.decode() for line in lines]}, text)
+    return Answer({"entries": [line.decode() for line in lines]}, text, exact=True)
 
 
 def _environment(text: str | None) -> EnvironmentName | None:

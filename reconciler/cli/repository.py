@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -19,17 +20,24 @@ from reconciler.model.location import Problem
 def init_command(directory: Path, solo: bool) -> Answer:
     """Write a desired-state repository into DIRECTORY; files that exist are an error, and nothing is written then."""
     files = desired.starter(solo)
-    there = sorted(path for path in files if (directory / path).exists())
+    there = sorted(path for path in files if _in_the_way(directory, path))
     if there:
         raise InvalidInput(f"already there: {', '.join(there[:5])}; nothing was written", where=str(directory))
     for path, content in files.items():
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        with file.open("xb") as stream:  # never what appeared meanwhile
+            stream.write(content)
     text = "\n".join(
         [*(f"created {path}" for path in sorted(files)), "", "Next: reconciler validate " + str(directory)]
     )
     return Answer({"directory": str(directory), "files": sorted(files)}, text)
+
+
+def _in_the_way(directory: Path, path: str) -> bool:
+    """Whether the file, or something else in the place of one of its directories, is there; a dead link is, too."""
+    above = (parent for parent in (directory / path).parents if parent != directory and directory in parent.parents)
+    return os.path.lexists(directory / path) or any(os.path.lexists(p) and not p.is_dir() for p in above)
 
 
 @click.command("validate")

@@ -137,8 +137,10 @@ def _can_be_carried_out(parts: Parts, name: EnvironmentName, back_to: Deployment
 
 
 def suspend(parts: Parts, name: EnvironmentName, reason: str) -> EnvironmentRecord:
-    """Stop deploying and healing an environment until it is resumed."""
-    return _suspended(parts, name, reason)
+    """Stop deploying and healing an environment until it is resumed. InvalidInput without a reason."""
+    if not reason.strip():
+        raise InvalidInput(f"why is {name} suspended? The reason shows wherever the environment does")
+    return _suspended(parts, name, reason.strip())
 
 
 def resume(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:

@@ -21,6 +21,7 @@ from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.revision import CleanMerge, Tree
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import Deployments, EnvironmentRecord, Ledger, States
+from reconciler.reports.escape import visible
 from reconciler.reports.gate import gate_text, refusal_json
 from reconciler.reports.plan import plan_text
 
@@ -111,7 +112,7 @@ def _drift(parts: Parts, name: EnvironmentName) -> Drift:
     lines = [f"{name}: {data['sync']}, {health.value}"]
     lines += [f"  {c['target']} {c['subject']} {c['field']}: {c['before']} -> {c['after']} ({c['why']})" for c in found]
     lines += [f"  {u['target']}: {u['error']}" for u in away]
-    return Drift(name, data, "\n".join(lines), bool(found))
+    return Drift(name, data, "\n".join(map(visible, lines)), bool(found))
 
 
 # -- plans ----------------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def _preview(plans: tuple[TargetPlan, ...], gate: Gate | None, data: dict[str, A
             lines.append(plan_text(plan.plan))
         else:
             targets.append({"target": str(plan.target), "error": str(plan.error), "code": plan.error.code})
-            lines.append(f"{plan.target}: not planned: {plan.error}")
+            lines.append(visible(f"{plan.target}: not planned: {plan.error}"))
     if not lines:
         lines.append("no environment is touched")
     if gate is not None:
