@@ -103,14 +103,16 @@ def execute(execution: Execution, deployment: Deployment, waves: Waves) -> Deplo
     for number, wave in enumerate(waves.targets):
         if len(failures) > waves.max_failed_hosts:
             break
-        if number and any(str(target.desired.target) not in finished for target in wave):
+        due = [target for target in wave if str(target.desired.target) not in finished]
+        if not due:
+            continue  # cut off after it; what is deployed already is neither waited for nor called off
+        if number:
             time.sleep(waves.pause_seconds)
         refusal = execution.still_allowed()
         if refusal is not None:
             failures.append(_Stopped(DeploymentState.CANCELLED, refusal))
             break
-        due = [target for target in wave if str(target.desired.target) not in finished]
-        with ThreadPoolExecutor(max_workers=max(1, len(due))) as pool:
+        with ThreadPoolExecutor(max_workers=len(due)) as pool:
             ends = list(pool.map(partial(_execute_target, execution, deployment.id), due))
         for result, stopped in ends:
             if stopped is None:
