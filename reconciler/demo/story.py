@@ -156,6 +156,7 @@ def approve(story: Story, _repository: Path) -> None:
         evidence["gate"] = gate
         check(gate["outcome"] != "open", "the author's approval opened the gate")
     with story.step("a person who had no part in it approves") as evidence:
+        read_the_plan()
         review = story.actor("reviewer").review(number, body="The plan is what I want")
         evidence["review"] = review["id"]
         status = until("the approval counts", lambda: approved(story))
@@ -227,6 +228,7 @@ def roll_back(story: Story, _repository: Path) -> None:
         check(statuses["reconciler/approval"]["state"] == "pending", "a rollback needs an approval of its own")
         evidence["status"] = statuses["reconciler/approval"]["description"]
     with story.step("it needs, and gets, an approval of its own") as evidence:
+        read_the_plan()
         evidence["review"] = story.actor("operator").review(story.facts["pull"], body="Back to what worked")["id"]
         until("the approval counts", lambda: approved(story))
         evidence["merge_commit"] = story.facts["merge"] = story.actor("operator").merge(story.facts["pull"])
@@ -274,6 +276,11 @@ def until(what: str, look: Callable[[], T | None]) -> T:
             return found
         time.sleep(0.3)
     raise Unexpected(f"it did not happen within {PATIENCE_SECONDS:g} s: {what}")
+
+
+def read_the_plan() -> None:
+    """People need a moment; a click in the very second in which the plan was posted counts as none."""
+    time.sleep(1.1)
 
 
 def refused(attempt: Callable[[], object]) -> str:
