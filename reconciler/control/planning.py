@@ -140,6 +140,8 @@ def plan_environment(
     values are known not to be secret.
     """
     targets = targets_of(before, after, name)
+    if len(targets) == 1:  # most have one host, and a thread of its own would cost as much as the plan's comparison
+        return (plan_target(parts, before, after, targets[0]),)
     with ThreadPoolExecutor(max_workers=HOSTS_AT_ONCE) as pool:
         return tuple(pool.map(lambda target: plan_target(parts, before, after, target), targets))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,8 @@ from reconciler.sources.trees import TreeLimits, differing_paths, read_tree
 FULL_ID = re.compile(r"[0-9a-f]{40}")
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/pull/*/head:refs/pull/*/head")
 PROPOSAL_PREFIX = "reconciler/"
+KEPT_TREES = 8
+KEPT_BYTES = 4 * 2**20  # of a tree that is kept
 REFUSED = re.compile(
     r"authentication failed|could not read username|returned error: 40[13]|permission denied|access denied", re.I
 )
@@ -67,6 +71,8 @@ class GitMirror:
         self._token = token
         self._timeout = timeout
         self._limits = limits or TreeLimits()
+        self._trees: OrderedDict[str, Tree] = OrderedDict()  # the last few small ones, by commit
+        self._trees_lock = threading.Lock()
         self._prepare()
 
     def fetch(self) -> None:
@@ -91,8 +97,18 @@ class GitMirror:
             return self._head_of(repository, branch)
 
     def tree(self, sha: str) -> Tree:
+        with self._trees_lock:
+            kept = self._trees.get(sha)
+        if kept is not None:
+            return kept
         with self._repository() as repository:
-            return read_tree(repository, self._commit(repository, sha).tree, self._limits)
+            tree = read_tree(repository, self._commit(repository, sha).tree, self._limits)
+        if sum(len(file.content) for file in tree.files.values()) <= KEPT_BYTES:
+            with self._trees_lock:
+                self._trees[sha] = tree
+                while len(self._trees) > KEPT_TREES:
+                    self._trees.popitem(last=False)
+        return tree
 
     def tree_at(self, oid: str) -> Tree:
         """The files of a tree id (a merge preview's)."""
