@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, get_args
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from reconciler.model.errors import Terminal
 from reconciler.model.plan import Operation, Plan
 
 _KINDS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Operation)}
@@ -27,7 +28,13 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
 
 
 def decode_plan(record: dict[str, Any]) -> Plan:
-    """The plan that `encode_plan` stored. pydantic.ValidationError when the record is not one."""
-    operations = tuple(_KINDS[stored["kind"]].validate_python(stored["fields"]) for stored in record["operations"])
-    plan = _PLAN.validate_python({**record, "operations": ()})
+    """The plan that `encode_plan` stored. Terminal when the record is not one: nothing is guessed."""
+    try:
+        operations = tuple(_KINDS[stored["kind"]].validate_python(stored["fields"]) for stored in record["operations"])
+        plan = _PLAN.validate_python({**record, "operations": ()})
+    except (ValidationError, KeyError, TypeError) as error:
+        raise Terminal(
+            f"the stored plan of a deployment cannot be read: {error}",
+            hint="another version wrote it, or it was changed; finish the deployment with the version that began it",
+        ) from error
     return replace(plan, operations=operations)
