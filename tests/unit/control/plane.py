@@ -126,6 +126,7 @@ def parts_of(
     hosts: Any = None,
     renderer: Any = None,
     engine: Any = None,
+    ledger: Any = None,
     clock: StoppedClock | None = None,
     events: Events | None = None,
 ) -> Parts:
@@ -135,7 +136,7 @@ def parts_of(
         forge=cast(Forge, forge or ToldForge()),
         renderer=cast(Renderer, renderer),
         hosts=cast(Hosts, hosts),
-        ledger=SqlLedger(database),
+        ledger=ledger or SqlLedger(database),
         deployments=SqlDeployments(database),
         states=SqlStates(database),
         leases=SqlLeases(database),

@@ -33,7 +33,7 @@ class Branch:
         return commits[1:]
 
     def tree(self, commit: str) -> str:
-        return str(self.remote.repository[commit].tree.id)  # type: ignore[attr-defined]
+        return str(self.remote.repository[commit].tree.id)
 
     def lands(self, number: int, head: str, end: str, *more: str) -> str:
         """The forge says that this pull request was merged as `end`; `more` are other commits that it is tied to."""
@@ -133,6 +133,29 @@ def test_a_merge_whose_tree_is_not_that_of_the_merge_is_not_proven(branch: Branc
     evil = branch.head(9, ("a", "evil\n"))[-1]
     branch.merge(1, head, tree=branch.tree(evil))
     assert not all(isinstance(step, Landed) and proven(step) for step in branch.steps())
+
+
+def test_a_landing_whose_conflict_somebody_resolved_is_not_proven(branch: Branch) -> None:
+    head = branch.head(1, ("a", "1\n"))[-1]
+    branch.merge(2, branch.head(2, ("a", "2\n"))[-1])
+    resolved = branch.remote.commit({"a": "3\n"}, branch.tip)
+    branch.lands(1, head, resolved)
+    first, second = branch.steps()
+    assert proven(first)
+    assert not (isinstance(second, Landed) and proven(second))
+
+
+def test_what_nobody_approved_for_two_reasons_begins_each_time_where_the_one_before_ended(branch: Branch) -> None:
+    head = branch.head(1, ("a", "1\n"))[-1]
+    pushed = branch.push("b", "1\n")
+    evil = branch.head(9, ("c", "evil\n"))[-1]
+    end = branch.merge(1, head, tree=branch.tree(evil))
+    steps = branch.steps()
+    assert all(isinstance(step, Unapproved) for step in steps)
+    ends = [branch.base, *(step.revision for step in steps)]
+    assert [step.first_parent for step in steps] == ends[:-1]
+    assert ends[-1] == end
+    assert ends[1] == pushed
 
 
 def test_an_octopus_that_brings_in_what_no_pull_request_had_is_not_proven(branch: Branch) -> None:
