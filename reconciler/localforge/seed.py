@@ -131,7 +131,7 @@ class Seed(Strict):
 
 
 def load_seed(path: Path) -> Seed:
-    """Reads a seed file. `from` is taken relative to the file. Raises InvalidInput with every problem it has."""
+    """Reads a seed file. `from` is taken relative to the file, or else to the current directory. Raises InvalidInput with every problem it has."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -146,15 +146,21 @@ def load_seed(path: Path) -> Seed:
         # the input itself is left out of the text: it may be a token
         lines = [f"{'.'.join(map(str, one['loc'])) or 'seed'}: {one['msg']}" for one in error.errors()]
         raise InvalidInput("; ".join(lines), where=str(path)) from None
-    directory = path.resolve().parent
     repositories = tuple(
-        one.model_copy(update={"source": directory / one.source}) if one.source is not None else one
+        one.model_copy(update={"source": _directory(path, one)}) if one.source is not None else one
         for one in seed.repositories
     )
-    for one in repositories:
-        if one.source is not None and not one.source.is_dir():
-            raise InvalidInput(f"repositories: {one.name}: from: {one.source} is no directory", where=str(path))
     return seed.model_copy(update={"repositories": repositories})
+
+
+def _directory(seed: Path, repository: RepositorySeed) -> Path:
+    source = repository.source or Path()
+    places = [seed.resolve().parent / source, Path.cwd() / source]
+    for place in places:
+        if place.is_dir():
+            return place
+    said = ", and neither is ".join(dict.fromkeys(map(str, places)))
+    raise InvalidInput(f"repositories: {repository.name}: from: {said} is no directory", where=str(seed))
 
 
 def token_digest(value: str) -> str:

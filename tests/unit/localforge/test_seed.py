@@ -67,6 +67,19 @@ def test_the_files_of_the_directory_are_the_first_commit(seed_file: Path, tmp_pa
     close_forge(forge)
 
 
+def test_a_directory_that_is_not_beside_the_seed_is_looked_for_where_one_is(
+    seed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "nowhere").mkdir()
+    moved = seed_file.rename(tmp_path / "elsewhere/seed.yaml")
+    monkeypatch.chdir(tmp_path / "nowhere")
+    with pytest.raises(InvalidInput, match=r"elsewhere/desired_state, and neither is .* is no directory"):
+        load_seed(moved)
+    monkeypatch.chdir(tmp_path)
+    assert load_seed(moved).repositories[0].source == tmp_path / "desired_state"
+
+
 def test_what_left_the_seed_is_no_longer_valid(seed_file: Path, tmp_path: Path) -> None:
     forge = open_forge(tmp_path / "data", "http://forge.test")
     apply_seed(forge, load_seed(seed_file))
