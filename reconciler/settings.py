@@ -7,21 +7,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from reconciler.desired.reading import read_content
 from reconciler.model.errors import InvalidInput
-from reconciler.model.location import Location, Problem
+from reconciler.model.location import Problem
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_LONGEST_SECONDS = 7 * 24 * 3600.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _duration(value: object) -> timedelta:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"'{value}' is not a duration like 15s, 5m or 1h")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise ValueError(
+            f"should be a duration like 15s, 5m or 1h, more than nothing and at most a week, not '{value}'"
+        )
+    return timedelta(seconds=seconds)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -75,11 +79,11 @@ class Settings(_Strict):
     resync: Duration = timedelta(seconds=60)
     state: Path | None = None
     compose_binary: Path | None = None
-    directory: Path = Path()
+    _directory: Path = PrivateAttr(Path())
 
     def resolve(self, path: Path) -> Path:
         """A path of the file, relative to the file's own directory."""
-        return path if path.is_absolute() else self.directory / path
+        return path if path.is_absolute() else self._directory / path
 
     @property
     def database_url(self) -> str:
@@ -98,30 +102,30 @@ class Settings(_Strict):
 
 
 def read_settings(file: Path) -> Settings:
-    """Read and check the file. InvalidInput names every key that is wrong."""
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InvalidInput("there is no such configuration file", where=str(file)) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InvalidInput(f"cannot be read: {error}", where=str(file)) from error
-    if not isinstance(raw, dict):
-        raise InvalidInput("must hold keys and values: forge, git, database, ssh …", where=str(file))
-    try:
-        return Settings.model_validate({**raw, "directory": file.resolve().parent})
-    except ValidationError as error:
-        problems = tuple(
-            Problem(Location(str(file)), f"{'.'.join(map(str, e['loc']))}: {e['msg']}") for e in error.errors()
-        )
-        raise InvalidInput("the configuration is not valid", problems, where=str(file)) from error
+    """Read and check the file. InvalidInput names everything that is wrong, with its line."""
+    problems: list[Problem] = []
+    read = read_content(str(file), _content(file), Settings, problems)
+    if read is None or problems:
+        raise InvalidInput("the configuration is not valid", tuple(sorted(problems)), where=str(file))
+    read.model._directory = file.resolve().parent
+    return read.model
 
 
 def read_secret(file: Path) -> str:
-    """The one line of a secret file; InvalidInput when it is missing, empty or longer."""
+    """The one line of a secret file; InvalidInput, without a word of it, when it is missing, empty or longer."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot be read: {error}", where=str(file)) from error
-    if not text or "\n" in text:
-        raise InvalidInput("must hold the secret on one line", where=str(file))
+        text = _content(file).decode().strip()
+    except UnicodeDecodeError:
+        text = ""
+    if len(text.splitlines()) != 1 or not text.isprintable():
+        raise InvalidInput("must hold the secret, as text on one line", where=str(file))
     return text
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInput("there is no such file", where=str(file)) from error
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", where=str(file)) from error

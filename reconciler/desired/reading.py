@@ -56,7 +56,14 @@ def read_file(tree: Tree, file: str, model: type[FileModel], problems: list[Prob
         return None
     if entry.kind in _KIND_SAYS:
         return None  # kinds are reported once, by kind_problems
-    document, found = read_document(file, entry.content)
+    return read_content(file, entry.content, model, problems)
+
+
+def read_content(
+    file: str, content: bytes, model: type[FileModel], problems: list[Problem]
+) -> ReadFile[FileModel] | None:
+    """The same for the bytes of a file that is not in a tree."""
+    document, found = read_document(file, content)
     problems.extend(found)
     if document is None:
         return None
