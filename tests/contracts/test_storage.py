@@ -182,18 +182,26 @@ def test_the_journal_has_outcomes_by_index(deployments: Deployments) -> None:
     assert deployments.journal("d-1", TARGET) == (a_result(0), a_result(2))
 
 
-def test_an_intent_alone_shows_that_it_was_begun(deployments: Deployments) -> None:
-    assert not deployments.begun("d-1", TARGET)
-    deployments.journal_intent("d-1", TARGET, 0, "PullImage", NOON)
-    assert deployments.begun("d-1", TARGET)
+def test_an_intent_alone_shows_that_and_when_it_was_begun(deployments: Deployments) -> None:
+    assert deployments.begun("d-1", TARGET) == {}
+    deployments.journal_intent("d-1", TARGET, 3, "PullImage", NOON)
+    deployments.journal_intent("d-1", TARGET, 3, "PullImage", NOON + timedelta(hours=1))
+    assert deployments.begun("d-1", TARGET) == {3: NOON}
     assert deployments.journal("d-1", TARGET) == ()
+
+
+def test_what_has_an_outcome_was_begun_as_well(deployments: Deployments) -> None:
+    for index in (1, 0):
+        deployments.journal_intent("d-1", TARGET, index, "PullImage", NOON + timedelta(minutes=index))
+    deployments.journal_outcome("d-1", TARGET, a_result(1))
+    assert deployments.begun("d-1", TARGET) == {0: NOON, 1: NOON + timedelta(minutes=1)}
 
 
 def test_the_journal_is_of_one_deployment_on_one_target(deployments: Deployments) -> None:
     deployments.journal_intent("d-1", TARGET, 0, "PullImage", NOON)
     deployments.journal_outcome("d-1", TARGET, a_result())
     for deployment, target in (("d-2", TARGET), ("d-1", OTHER_TARGET)):
-        assert not deployments.begun(deployment, target)
+        assert deployments.begun(deployment, target) == {}
         assert deployments.journal(deployment, target) == ()
 
 
