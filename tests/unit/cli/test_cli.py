@@ -280,8 +280,8 @@ def test_what_cannot_be_reached_is_an_error_that_may_be_tried_again(installation
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "must hold keys and values"),
-        ("forge: [", "cannot be read"),
+        ("", "is empty"),
+        ("forge: [", "is not YAML"),
         ("forge: {kind: github}", "forge.api"),
         ("nonsense: 1", "nonsense"),
     ],
