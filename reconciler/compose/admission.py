@@ -32,6 +32,8 @@ MOST_FILES = 200
 DEEPEST = 64
 MOST_NODES = 200_000  # after aliases are written out; a node of long text counts for more
 MOST_UPWARD = 20  # ".." in one path; rendering nests its tree deeper than that
+LONGEST_VARIABLE = 64 * 1024  # bytes; the kernel takes no string of 128 KiB in an environment
+MOST_VARIABLES = 512 * 1024  # bytes of all names and values
 
 _TAGS = frozenset({"!reset", "!override", "!"})
 _CORE = "tag:yaml.org,2002:"
@@ -41,6 +43,8 @@ _REMOTE = re.compile(r"://|^[a-z0-9+.-]+:|^[^/]*@|^github\.com/|\.git(#|$)", re.
 _HIDDEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]|\r(?!\n)"
 )
+# What an escape of YAML can write and no program takes: NUL, and halves of a character.
+_UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # They would steer Compose, Go or the loader instead of filling in a value.
 _RESERVED = re.compile(
@@ -78,6 +82,14 @@ def admit(inputs: RenderInput) -> Admission:
                 f"variable '{name}' cannot be declared: it steers Compose itself",
                 "choose another name",
             )
+    sizes = [len(f"{name}={value}".encode("utf-8", "surrogatepass")) for name, value in inputs.variables]
+    for (name, value), size in zip(inputs.variables, sizes, strict=True):
+        if _UNFIT.search(value):
+            admission.refuse(inputs.compose[0], None, f"variable '{name}' holds a character that no text has")
+        if size > LONGEST_VARIABLE:
+            admission.refuse(inputs.compose[0], None, f"variable '{name}' is longer than {LONGEST_VARIABLE} bytes")
+    if sum(sizes) > MOST_VARIABLES:
+        admission.refuse(inputs.compose[0], None, f"the variables have more than {MOST_VARIABLES} bytes together")
     for path in (*inputs.files, *inputs.compose, inputs.working_directory or "."):
         if not _inside(path):
             admission.problems.append(Problem(Location(path), "not a path inside the repository"))
@@ -305,7 +317,9 @@ def _bound(path: str, text: str, admission: Admission) -> None:
     documents = depth = 0
     total = 0
     sizes: dict[str, int] = {}
+    heights: dict[str, int] = {}  # of anchors: how deep what they name goes, its own aliases written out
     open_nodes: list[tuple[str | None, int]] = []
+    open_heights: list[int] = []
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         match event:
@@ -318,21 +332,34 @@ def _bound(path: str, text: str, admission: Admission) -> None:
                 if depth > DEEPEST:
                     return admission.refuse(path, line, f"nested deeper than {DEEPEST}")
                 open_nodes.append((anchor, total))
+                open_heights.append(1)
                 total += 1
             case CollectionEndEvent():
                 depth -= 1
                 anchor, before = open_nodes.pop()
+                height = open_heights.pop()
+                if open_heights:
+                    open_heights[-1] = max(open_heights[-1], height + 1)
                 if anchor is not None:
-                    sizes[anchor] = total - before
+                    sizes[anchor], heights[anchor] = total - before, height
             case ScalarEvent(anchor=anchor, value=value):
+                if _UNFIT.search(value):
+                    return admission.refuse(path, line, "a character that no text has", "remove the escape")
                 weight = 1 + len(value) // 64
                 total += weight
                 if anchor is not None:
-                    sizes[anchor] = weight
+                    sizes[anchor], heights[anchor] = weight, 0
             case AliasEvent(anchor=anchor):
                 if any(name == anchor for name, _ in open_nodes):
                     return admission.refuse(path, line, f"alias '*{anchor}' stands inside what it names")
                 total += sizes.get(anchor or "", 0)
+                height = heights.get(anchor or "", 0)
+                if depth + height > DEEPEST:
+                    return admission.refuse(
+                        path, line, f"nested deeper than {DEEPEST} once its aliases are written out"
+                    )
+                if open_heights:
+                    open_heights[-1] = max(open_heights[-1], height + 1)
         if total > MOST_NODES:
             return admission.refuse(path, line, f"more than {MOST_NODES} values once its aliases are written out")
         tag = getattr(event, "tag", None) if isinstance(event, NodeEvent) else None
@@ -343,9 +370,13 @@ def _bound(path: str, text: str, admission: Admission) -> None:
     return None
 
 
-def _entries(node: Node, depth: int = 0) -> list[tuple[ScalarNode, Node]]:
-    """Key and value pairs of a mapping, those of merge keys too, even where another value wins over them."""
-    if not isinstance(node, MappingNode) or depth > DEEPEST:
+def _entries(node: Node) -> list[tuple[ScalarNode, Node]]:
+    """Key and value pairs of a mapping, those of merge keys too, even where another value wins over them.
+
+    All of them, however deep the merges go (`_bound` has seen to it that they end): one that is left out here would be
+    read by Compose and not by us.
+    """
+    if not isinstance(node, MappingNode):
         return []
     pairs: list[tuple[ScalarNode, Node]] = []
     for key, value in node.value:
@@ -353,7 +384,7 @@ def _entries(node: Node, depth: int = 0) -> list[tuple[ScalarNode, Node]]:
             continue
         if key.value == "<<":
             for source in _items(value):
-                pairs.extend(_entries(source, depth + 1))
+                pairs.extend(_entries(source))
         else:
             pairs.append((key, value))
     return pairs

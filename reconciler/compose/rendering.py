@@ -32,8 +32,9 @@ from reconciler.model.errors import InvalidInput, Retryable, Terminal
 from reconciler.model.location import Location, Problem
 from reconciler.model.redaction import printable
 
-_RULES = 1  # raise it whenever admission becomes stricter: kept answers must not outlive the check
+_RULES = 2  # raise it whenever admission becomes stricter: kept answers must not outlive the check
 _OUTPUT = 16 << 20
+_EXACT = 2**53 - 1  # beyond it RFC 8785, and so the digest, has no number
 _NOBODY = 65534  # the id that no file should belong to
 _UNSET = re.compile(r'The \\?"([A-Za-z_][A-Za-z0-9_]*)\\?" variable is not set')
 _LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
@@ -280,8 +281,14 @@ def _works(isolation: _Isolation, binary: Path) -> bool:
 
 
 def _parse(output: bytes, main: str) -> Mapping[str, Any]:
+    def exact(digits: str) -> int:
+        number = int(digits) if len(digits) <= len(str(_EXACT)) + 1 else _EXACT + 1
+        if abs(number) > _EXACT:
+            raise InvalidInput(f"a number is larger than {_EXACT}: {digits[:40]}", where=main)
+        return number
+
     try:
-        model = json.loads(output)
+        model = json.loads(output, parse_int=exact)
     except ValueError as error:
         raise InvalidInput(f"Compose did not answer with JSON: {error}", where=main) from error
     if not isinstance(model, dict):

@@ -23,8 +23,9 @@ _BOM = "\ufeff"
 _MOST_BYTES = 1_000_000
 _MOST_NODES = 50_000  # after aliases are expanded; the largest Compose file seen in use has some 5,000
 _MOST_DEPTH = 60
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,14})\Z")  # what is longer is no number that anything here means
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?\Z")
+_UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # what an escape can write and no program takes
 _PLAIN = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(
     _PLAIN + word for word in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")
@@ -153,6 +154,8 @@ class _Check:
         if node.tag not in _KNOWN_TAGS and node.tag not in self._tags:
             place = Location(self._file, node.start_mark.line + 1)
             self._found.add(Problem(place, f"has the unknown tag {node.tag}", "remove the tag"))
+        if isinstance(node, yaml.ScalarNode):
+            self._check_text(node)
         if isinstance(node, yaml.SequenceNode):
             return all(self._walk(item, depth + 1) for item in node.value)
         if isinstance(node, yaml.MappingNode):
@@ -166,9 +169,15 @@ class _Check:
                     self._found.add(Problem(Location(self._file, line), said, "keep one of them"))
                 else:
                     seen[key.value] = line
+                    self._check_text(key)
                 if not self._walk(value, depth + 1):
                     return False
         return True
+
+    def _check_text(self, node: yaml.ScalarNode) -> None:
+        if _UNFIT.search(node.value):
+            place = Location(self._file, node.start_mark.line + 1)
+            self._found.add(Problem(place, "has a character that no text has", "remove the escape"))
 
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:

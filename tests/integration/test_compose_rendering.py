@@ -182,3 +182,15 @@ def test_the_same_inputs_are_rendered_once_and_kept_over_a_restart(tmp_path: Pat
 def test_another_input_has_another_digest(renderer: SandboxRenderer) -> None:
     files = {"p/compose.yaml": "services: {web: {image: 'x:${T:-1}'}}"}
     assert renderer.render(inputs(files)).inputs_digest != renderer.render(inputs(files, T="1")).inputs_digest
+
+
+def test_a_number_that_no_digest_can_hold_is_refused(renderer: SandboxRenderer) -> None:
+    text = "services:\n  web: {image: x, pids_limit: 9007199254740993}\n"
+    assert "a number is larger than 9007199254740991" in refusal(renderer, {"p/compose.yaml": text})
+
+
+def test_a_file_of_this_machine_is_not_read_through_merges_in_an_included_file(renderer: SandboxRenderer) -> None:
+    chain = "".join(f"x-{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 70))
+    deep = f"x-0: &a0 {{env_file: /etc/os-release}}\n{chain}services:\n  spy: {{image: x, <<: *a69}}\n"
+    said = refusal(renderer, {"p/compose.yaml": "include: [deep.yaml]\n", "p/deep.yaml": deep})
+    assert "nested deeper than 64" in said

@@ -191,3 +191,33 @@ def test_an_unset_variable_is_shown_where_it_is_used() -> None:
     )
     found = undeclared(admit(given), given, frozenset({"TAG"}))
     assert [str(p.location) for p in found] == ["p/compose.yaml:3", "p/compose.yaml:4"]
+
+
+def merged_from_afar(steps: int) -> dict[str, str]:
+    """A service that gets its env_file through that many merges, in a file that only an include names."""
+    chain = "".join(f"x-{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, steps))
+    text = f"x-0: &a0 {{env_file: /etc/os-release}}\n{chain}services:\n  web:\n    <<: *a{steps - 1}\n"
+    return {"p/compose.yaml": "include: [deep.yaml]\n", "p/deep.yaml": text}
+
+
+def test_a_source_behind_more_merges_than_anybody_would_follow_is_refused_and_not_overlooked() -> None:
+    (problem,) = problems(merged_from_afar(70))
+    assert "nested deeper than 64 once its aliases are written out" in problem
+    (problem,) = problems(merged_from_afar(60))
+    assert "env_file '/etc/os-release' is not a relative path" in problem
+
+
+@pytest.mark.parametrize("value", ["a\0b", "half \ud800"])
+def test_a_value_that_no_program_takes_is_refused_before_one_is_started(value: str) -> None:
+    (problem,) = problems({"p/compose.yaml": "services: {}"}, NOTE=value)
+    assert "variable 'NOTE' holds a character that no text has" in problem
+    (problem,) = problems({"p/compose.yaml": 'services:\n  web: {image: x, hostname: "a\\0b"}\n'})
+    assert problem.startswith("p/compose.yaml:2: a character that no text has")
+
+
+def test_variables_that_the_kernel_would_not_hand_on_are_refused() -> None:
+    (problem,) = problems({"p/compose.yaml": "services: {}"}, LONG="x" * 70_000)
+    assert "variable 'LONG' is longer than 65536 bytes" in problem
+    many = {f"V{number}": "x" * 60_000 for number in range(9)}
+    (problem,) = problems({"p/compose.yaml": "services: {}"}, **many)
+    assert "the variables have more than 524288 bytes together" in problem
