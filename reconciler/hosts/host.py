@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +96,7 @@ class SshHost:
         self._run_directory = run_directory
         self._lock = threading.Lock()
         self._current: tuple[Connection, EngineApi] | None = None
+        self._failed: tuple[float, HostUnreachable] | None = None
         self._held: list[HeldLock] = []
         self._members: dict[str, observation.Members] = {}  # of each project, when it was last observed
 
@@ -220,10 +222,19 @@ class SshHost:
             raise Interrupted(f"the connection failed: {ssh.reason(error)}", where=self._where) from error
 
     def _connected(self) -> tuple[Connection, EngineApi]:
+        """The connection that there is, or a new one. Who waited while another attempt failed shares its answer."""
+        asked = time.monotonic()
         with self._lock:
             if self._current is None or not self._current[0].alive:
                 self._drop()
-                connection = self._connect()
+                if self._failed is not None and self._failed[0] > asked:
+                    error = self._failed[1]
+                    raise HostUnreachable(error.text, where=error.where, hint=error.hint)
+                try:
+                    connection = self._connect()
+                except HostUnreachable as error:
+                    self._failed = time.monotonic(), error
+                    raise
                 self._current = connection, EngineApi(connection.open_engine, connection.where)
             return self._current
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,25 @@ def test_a_host_that_takes_the_connection_and_says_nothing_is_unreachable_in_tim
         spec = HostSpec("web-9", "127.0.0.1", silent.getsockname()[1], "deploy", public(keys, "ed25519"))
         with pytest.raises(HostUnreachable, match="no SSH connection"):
             hosts.host(spec, ()).identity()
+
+
+@pytest.mark.timeout(30)
+def test_those_who_wait_for_a_host_that_says_nothing_share_one_attempt(hosts: SshHosts, keys: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        spec = HostSpec("web-9", "127.0.0.1", silent.getsockname()[1], "deploy", public(keys, "ed25519"))
+
+        def ask(_: int) -> str:
+            with pytest.raises(HostUnreachable) as caught:
+                hosts.host(spec, ()).identity()
+            return str(caught.value)
+
+        with ThreadPoolExecutor(max_workers=6) as pool:
+            answers = set(pool.map(ask, range(6)))
+        assert len(answers) == 1
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 @pytest.mark.timeout(60)
