@@ -26,6 +26,7 @@ HEALABLE = (ShipFiles, PullImage, CreateService, RecreateService, StartService, 
 BACKOFF = (timedelta(seconds=10), timedelta(seconds=30), timedelta(minutes=5))
 FLAPPING = timedelta(hours=1)
 UNREACHABLE_AGAIN = timedelta(seconds=10)
+RECORDS = 1000  # deployments of one environment in which an approved image is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,9 @@ def _not_healed(
         stopped = [c for c in plan.plan.changes if c.kind is ChangeKind.STATE]
         if stopped and not environment.heal_stopped:
             return f"{plan.target}: {stopped[0].subject} was stopped by hand (heal_stopped: false)"
+    unapproved = _unapproved_image(parts, name, drifted)
+    if unapproved is not None:
+        return unapproved
     denied = _denied(parts, environment, place, drifted)
     if denied is not None:
         return denied
@@ -151,6 +155,42 @@ def _not_healed(
     if len(heals) >= len(BACKOFF):
         return f"flapping: healed {len(heals)} times within an hour; a person looks at it"
     return None
+
+
+def _unapproved_image(parts: Parts, name: EnvironmentName, drifted: list[Planned]) -> str | None:
+    """An image that this heal would run and nobody approved (57): since then the tag has moved.
+
+    Approved is what the newest deployment that used a reference made of it on this target. Where none did, a container
+    that has to run another image than now, or that is not there at all, proves nothing.
+    """
+    for planned in drifted:
+        wanted = {reference for reference, _ in planned.plan.images}
+        approved = _approved_images(parts, name, str(planned.target), wanted)
+        by_service = {service.name: service.image for service in planned.prepared.desired.services}
+        moving = {
+            by_service.get(change.subject.name)
+            for change in planned.plan.changes
+            if change.field == "image" or change.kind is ChangeKind.CREATE
+        }
+        for reference, deploy_as in planned.plan.images:
+            known = approved.get(reference)
+            if (known is None and reference in moving) or known not in (None, deploy_as):
+                was = f"{known} was approved" if known else "nothing on record was approved"
+                return f"{planned.target}: {reference} is {deploy_as} now, and {was}; propose it (gate 57)"
+    return None
+
+
+def _approved_images(parts: Parts, name: EnvironmentName, target: str, wanted: set[str]) -> dict[str, str]:
+    """Reference to what was deployed for it, by the newest approved and finished plan of the target that used it."""
+    images: dict[str, str] = {}
+    for deployment in parts.deployments.of_environment(name, RECORDS):
+        if wanted <= images.keys():
+            break
+        if deployment.kind is not DeploymentKind.HEAL and deployment.outcome is DeploymentState.SUCCEEDED:
+            plan = (parts.deployments.context(deployment.id).get("plans") or {}).get(target) or {}
+            for reference, deploy_as in plan.get("images") or ():
+                images.setdefault(reference, deploy_as)
+    return images
 
 
 def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted: list[Planned]) -> str | None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.apply.plan_record import encode_plan
 from reconciler.compose.rendering import SandboxRenderer
 from reconciler.control import actions, drifting, planning, queries, remembering
 from reconciler.control.access import CAPABILITIES
@@ -50,6 +51,7 @@ class OneHost:
     """A host that shows one observation; down when there is none."""
 
     state: ObservedState | None
+    moved: dict[str, str] = field(default_factory=dict)  # tags that name another image by now
 
     def host(self, spec: HostSpec, jumps: tuple[HostSpec, ...]) -> OneHost:  # the port's signature
         assert (spec.name, jumps) == (TARGET.host, ())
@@ -67,7 +69,8 @@ class OneHost:
     def resolve_images(self, references: Sequence[str]) -> Mapping[str, ImageResolution]:
         if self.state is None:
             raise HostUnreachable("no route", where="web-1")
-        return {r: ResolvedImage(r, image_id(r), image_id(r), True) for r in references}
+        found = {r: image_id(self.moved.get(r, r)) for r in references}
+        return {r: ResolvedImage(r, found[r], found[r], True) for r in references}
 
 
 @dataclass(slots=True)
@@ -88,6 +91,17 @@ class Watch:
         found = self.look()
         assert isinstance(found, Seen), found
         return found
+
+    def approved(self) -> None:
+        """The last deployment has its plan on record: all services, with the images that they run now."""
+        hosts_now, self.hosts.state = self.hosts.state, without_containers(self.right, "shop-web-1")
+        at = self.place.at
+        (plan,) = planning.planned(planning.plan_environment(self.parts, at, at, PRODUCTION))
+        self.hosts.state = hosts_now
+        first = replace(a_deployment("d-approved", DeploymentKind.CHANGE, self.clock), revision=self.place.revision)
+        context = {"plans": {str(plan.target): encode_plan(plan.plan)}}
+        self.parts.deployments.begin(replace(first, outcome=DeploymentState.QUEUED, finished_at=None), context)
+        remembering.concluded(self.parts, first, context)
 
     def drifts(self) -> None:
         """Somebody changes a container by hand."""
@@ -250,6 +264,31 @@ def test_what_a_person_stopped_stays_stopped_unless_the_environment_says_otherwi
     assert isinstance(found, Heal) is heals
     if isinstance(found, Seen):
         assert "stopped by hand" in found.record.hold_reason
+
+
+def test_a_heal_does_not_bring_in_what_a_tag_names_since_the_approval(watching: Watching) -> None:
+    watch = watching()
+    watch.approved()
+    watch.hosts.moved["demo:1"] = "demo:1 as somebody pushed it since"
+    watch.seen()
+    watch.clock.move(hours=1)
+    record = watch.seen().record
+    assert "was approved; propose it (gate 57)" in record.hold_reason
+    watch.hosts.state = without_containers(watch.right, "shop-web-1")
+    assert "was approved; propose it (gate 57)" in watch.seen().record.hold_reason
+    watch.hosts.moved.clear()
+    watch.clock.move(hours=1)
+    assert isinstance(watch.look(), Seen), "this drift is new, and waits like any other"
+    watch.clock.move(seconds=10)
+    assert isinstance(watch.look(), Heal), "the approved image comes back"
+
+
+def test_a_missing_container_without_an_approval_on_record_is_not_healed(watching: Watching) -> None:
+    watch = watching()
+    watch.hosts.state = without_containers(watch.right, "shop-web-1")
+    watch.seen()
+    watch.clock.move(hours=1)
+    assert "nothing on record was approved" in watch.seen().record.hold_reason
 
 
 def test_a_missing_network_is_not_made_by_a_heal(watching: Watching) -> None:
