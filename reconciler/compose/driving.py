@@ -97,6 +97,9 @@ def _self_contained(model: bytes, service: str) -> Mapping[str, Any]:
         for key in _FORBIDDEN:
             if isinstance(definition, dict) and definition.get(key) is not None:
                 raise InvalidInput(f"service '{name}' of the execution model has '{key}', which Compose must not get")
+        for option in (definition.get("security_opt") or ()) if isinstance(definition, dict) else ():
+            if str(option).startswith(("seccomp=", "seccomp:")) and option[8:] not in ("unconfined", "builtin"):
+                raise InvalidInput(f"service '{name}' of the execution model has a seccomp profile, a file of ours")
     for kind in ("networks", "volumes"):
         for name, definition in (parsed.get(kind) or {}).items():
             if not (isinstance(definition, dict) and definition.get("external") is True):

@@ -257,6 +257,12 @@ class _Work:
                     f"{path}.{key}", f"service '{name}': '{key}' {says}, which is not done here", f"remove {key}"
                 )
         result = {key: _plain_keys(value) for key, value in service.items() if key not in _LEFT_OUT}
+        for option in literal(service.get("security_opt") or ()):
+            if _seccomp_file(str(option)):
+                text = (
+                    f"service '{name}': security_opt '{option}' names a profile, which Compose would read from our disk"
+                )
+                self.problem(f"{path}.security_opt", text, "leave it to the engine's own profile")
         if "blkio_config" in result:
             result["blkio_config"] = _readable_devices(result["blkio_config"])
         self._image(path, name, service, images, result)
@@ -336,9 +342,23 @@ class _Work:
         return path
 
     def _data_directory(self, where: str, path: str) -> str:
-        relative = posixpath.relpath(path, project_directory(self.environment))
+        """Where data lies on the host: one directory for each path, never one below another.
+
+        What containers write to may hold links, and a mount of something inside it would follow them anywhere on the
+        host. The environment's own directory holds environment.yaml and so is never data itself.
+        """
+        base = project_directory(self.environment)
+        own = posixpath.relpath(self.environment.directory, base)
+        relative = posixpath.relpath(path, base)
+        within = f"{own}/" if relative.startswith(f"{own}/") else ""
+        flat = relative.removeprefix(within).replace("%", "%25").replace("/", "%2F")
         name = self.environment.name
-        place = f"{self.host.directory}/data/{name.project}/{name.environment}/{relative}"
+        place = f"{self.host.directory}/data/{name.project}/{name.environment}/{within}{flat}"
+        for other in self.directories.values():
+            outer, inner = sorted((other.source, path), key=len)
+            if inner.startswith(f"{outer}/"):
+                text = f"'{inner}' lies inside '{outer}', which is data that containers write to"
+                self.problem(where, text, "mount the outer one alone, or name another directory")
         self.directories[place] = DataDirectory(path, place, self.at(where))
         return place
 
@@ -461,6 +481,14 @@ class _Work:
             for key, volume in sorted((self.model.get("volumes") or {}).items())
             if key in used
         )
+
+
+def _seccomp_file(option: str) -> bool:
+    """Whether Compose takes this for the name of a file, reads it where it runs and sends it to the engine."""
+    kind, found, value = option.partition("=")
+    if not found:
+        kind, _, value = option.partition(":")
+    return kind == "seccomp" and value not in ("unconfined", "builtin")
 
 
 def _pairs(values: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

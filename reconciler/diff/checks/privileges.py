@@ -34,7 +34,8 @@ def _options(values: Iterable[str] | None) -> list[str]:
     """A seccomp profile shows as its whole text, and SELinux engines add label=disable: both are left to the hash."""
     options = {value.replace(":", "=", 1) if "=" not in value else value for value in values or ()}
     options = {"no-new-privileges=true" if option == "no-new-privileges" else option for option in options}
-    return sorted(o for o in options if not o.startswith(("seccomp=", "systempaths=")) and o != "label=disable")
+    hidden = (o for o in options if o.startswith(("seccomp=", "systempaths=")) and o != "seccomp=unconfined")
+    return sorted(options - {*hidden, "label=disable"})
 
 
 def _device(device: object) -> list[str]:

@@ -388,3 +388,24 @@ def test_a_target_that_git_no_longer_has_wants_nothing_and_keeps_its_volumes() -
     gone = removed_target(target, "shop-staging", environment)
     assert gone.removed
     assert (gone.services, gone.networks, gone.volumes, gone.remove_volumes) == ((), (), (), ())
+
+
+@pytest.mark.parametrize("option", ["seccomp=/root/key.json", "seccomp:profile.json", "seccomp=$$HOME/x.json"])
+def test_a_seccomp_profile_is_refused_because_compose_would_read_it_from_our_disk(option: str) -> None:
+    (problem,) = problems_of(service(f"security_opt: ['{option}']"))
+    assert "names a profile, which Compose would read from our disk" in problem
+    for known in ("seccomp=unconfined", "seccomp:unconfined", "seccomp=builtin", "no-new-privileges:true"):
+        assert execution(service(f"security_opt: ['{known}']"))["security_opt"] == [known]
+
+
+def test_no_data_directory_lies_below_another_one_so_that_no_container_can_plant_a_link_in_its_path() -> None:
+    for source, place in (
+        ("./data", "production/data"),
+        ("./data/inner", "production/data%2Finner"),
+        ("./data%2Finner", "production/data%252Finner"),
+        ("../shared/a/b", "shared%2Fa%2Fb"),
+    ):
+        (directory,) = target_of(service(f"volumes: ['{source}:/data']")).data_directories
+        assert directory.path == f"/var/lib/reconciler/data/demo/production/{place}"
+    (problem,) = problems_of(service("volumes: ['./data/inner:/inner', './data:/data']"))
+    assert "'projects/demo/production/data/inner' lies inside 'projects/demo/production/data'" in problem

@@ -133,6 +133,11 @@ DRIFT: tuple[tuple[dict[str, Any], dict[str, Any], tuple[str, str, str]], ...] =
         ("security_opt", "[]", '["no-new-privileges=true"]'),
     ),
     (
+        {"security_opt": ["seccomp:unconfined"]},
+        {"host_config": {"SecurityOpt": None}},
+        ("security_opt", "[]", '["seccomp=unconfined"]'),
+    ),
+    (
         {},
         {
             "host_config": {
