@@ -30,10 +30,15 @@ def finding_line(finding: Finding) -> str:
     return f"{finding.rule}{number}: {finding.text}{where}"
 
 
+def weight(finding: Finding) -> int:
+    """Denials first, and the commands of hooks last: of many findings only the first are shown."""
+    return 0 if finding.severity is Severity.DENY else 2 if finding.rule == "hook" else 1
+
+
 def verdict_markdown(verdict: Verdict) -> str:
     """Findings, denials first, then what is needed."""
     lines = [f"**{'Denied' if verdict.denied else 'Allowed'}**: {inline(headline(verdict))}"]
-    findings = sorted(verdict.findings, key=lambda finding: finding.severity is not Severity.DENY)
+    findings = sorted(verdict.findings, key=weight)
     lines += [f"- {finding.severity}: {inline(finding_line(finding))}" for finding in findings[:MOST_FINDINGS]]
     if len(findings) > MOST_FINDINGS:
         lines.append(f"- and {len(findings) - MOST_FINDINGS} more findings")

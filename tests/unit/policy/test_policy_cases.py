@@ -160,18 +160,45 @@ def test_a_rule_fires_only_where_every_family_holds() -> None:
         ({"devices": [{"source": "/dev/kvm"}]}, "devices"),
         ({"security_opt": ["seccomp:unconfined"]}, "unconfined"),
         ({"use_api_socket": True}, "use-api-socket"),
-        ({"post_start": [{"command": "id", "privileged": True}]}, "privileged-hook"),
         ({"volumes": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/s"}]}, "socket-bind"),
         ({"volumes": [{"type": "bind", "source": "/", "target": "/host"}]}, "host-path-bind"),
         ({"volumes": [{"type": "bind", "source": "/srv/../etc/ssh", "target": "/ssh"}]}, "host-path-bind"),
         ({"volumes": [{"type": "bind", "source": "//etc", "target": "/etc"}]}, "host-path-bind"),
         ({"volumes": [{"type": "bind", "source": "/var/lib/docker/volumes", "target": "/v"}]}, "host-path-bind"),
+        ({"volumes": [{"type": "bind", "source": "/var/lib", "target": "/v"}]}, "host-path-bind"),
+        ({"volumes": [{"type": "bind", "source": "/home/admin/.ssh", "target": "/v"}]}, "host-path-bind"),
+        ({"volumes": [{"type": "bind", "source": "/usr/local/bin", "target": "/v"}]}, "host-path-bind"),
+        ({"network_mode": "shop-production_default"}, "foreign-network"),
+        ({"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"]}]}}}}, "gpus"),
     ],
 )
 def test_a_service_that_reaches_for_the_host_is_noted(service: dict[str, Any], check: str) -> None:
     verdict = evaluate(request({"targets": [{"service": service}]}), Policy((), "digest"), PRINCIPALS)
     assert [(f.rule, f.severity, f.gate) for f in verdict.findings] == [(check, Severity.NOTE, 78)]
     assert verdict.denied == ()
+
+
+@pytest.mark.parametrize("how", [{"privileged": True}, {"user": "root"}, {"user": "0"}, {"user": "0:0"}])
+def test_a_hook_is_shown_with_its_command_and_noted_where_it_runs_as_root(how: dict[str, Any]) -> None:
+    plain = {"command": ["sh", "-c", "wget example.test"]}
+    for hook, noted in ((plain, []), (plain | how, [("privileged-hook", 78)])):
+        targets = {"targets": [{"service": {"post_start": [hook]}}]}
+        verdict = evaluate(request(targets), Policy((), "digest"), PRINCIPALS)
+        shown = [(f.rule, f.gate) for f in verdict.findings]
+        assert shown == [("hook", 79), *noted]
+        assert verdict.findings[0].text.endswith("service s0: post_start runs sh -c wget example.test")
+
+
+def test_what_belongs_to_somebody_else_is_shown_by_its_real_name_and_is_no_reach_for_the_host() -> None:
+    model = {
+        "networks": {"front": {"name": "edge", "external": True}, "back": {"name": "app_back"}},
+        "volumes": {"data": {"name": "shop-production_data", "external": True}},
+    }
+    assert [f"{finding.rule} {finding.gate}: {finding.text}" for finding in host_access.findings(model)] == [
+        "external-network 80: network front is edge of this host, which is not this environment's own",
+        "external-volume 80: volume data is shop-production_data of this host, which is not this environment's own",
+    ]
+    assert list(host_access.reaches(model)) == []
 
 
 def test_an_ordinary_service_is_not_noted() -> None:
