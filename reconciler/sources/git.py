@@ -159,7 +159,7 @@ class GitMirror:
         with self._repository() as repository:
             one, other = self._commit(repository, base), self._commit(repository, head)
             if repository.merge_base(one.id, other.id) is None:
-                return MergeConflict(base, head, tuple(sorted(set(differing_paths(one.tree, other.tree)))))
+                return MergeConflict(base, head, _top_names(one.tree, other.tree))
             if merges_in_memory():
                 return self._merged_by_git(base, head)
             return _merged_by_library(repository, one, other)
@@ -168,7 +168,7 @@ class GitMirror:
         """Paths that differ between two tree ids, sorted; a rename is both its names."""
         with self._repository() as repository:
             older, newer = self._tree(repository, older_tree), self._tree(repository, newer_tree)
-            return tuple(sorted(set(differing_paths(older, newer))))
+            return tuple(sorted(set(differing_paths(older, newer, self._limits))))
 
     def is_clean_update(self, sha: str) -> bool:
         """Whether a commit only merges the deploy branch in ("Update branch"): two parents, the second one on that
@@ -343,6 +343,14 @@ def _merged_by_library(repository: pygit2.Repository, base: pygit2.Commit, head:
     if index.conflicts is not None:
         return MergeConflict(str(base.id), str(head.id), _conflicting(index))
     return CleanMerge(str(base.id), str(head.id), str(index.write_tree(repository)))
+
+
+def _top_names(one: pygit2.Tree, other: pygit2.Tree) -> tuple[str, ...]:
+    """The names at the top of two trees that have nothing to do with each other and differ."""
+    before = {entry.raw_name: (entry.id, entry.filemode) for entry in one}
+    after = {entry.raw_name: (entry.id, entry.filemode) for entry in other}
+    differ = (name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return tuple(sorted((name or b"").decode("utf-8", "backslashreplace") for name in differ))
 
 
 def _conflicting(index: pygit2.Index) -> tuple[str, ...]:

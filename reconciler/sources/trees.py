@@ -28,9 +28,12 @@ KINDS: dict[int, FileKind] = {
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """How much one revision may hold: number of files, bytes of one file and of all, directories inside each other."""
+    """How much one revision may hold: files, directories (those that hold nothing too: a few objects can stand for more
+    of them than anybody could walk), bytes of one file and of all, directories inside each other.
+    """
 
     files: int = 20_000
+    directories: int = 20_000
     file_bytes: int = 10 * 2**20
     total_bytes: int = 200 * 2**20
     depth: int = 64
@@ -40,7 +43,9 @@ def read_tree(repository: pygit2.Repository, tree: pygit2.Tree, limits: TreeLimi
     """All files of a tree, by path. InvalidInput names the limit that it exceeds, or the path that is not UTF-8."""
     files: dict[str, TreeFile] = {}
     total = 0
-    for path, mode, oid in _entries(tree, "", limits.depth):
+    for path, mode, oid in _entries(
+        tree, "", limits.depth, _Steps(limits.directories, "directories", f"tree {tree.id}")
+    ):
         if len(files) == limits.files:
             raise InvalidInput(f"the revision holds more than {limits.files} files", where=f"tree {tree.id}")
         kind = KINDS.get(mode)
@@ -64,27 +69,56 @@ def read_tree(repository: pygit2.Repository, tree: pygit2.Tree, limits: TreeLimi
     return Tree(str(tree.id), files)
 
 
-def differing_paths(older: pygit2.Tree | None, newer: pygit2.Tree | None, prefix: str = "") -> Iterator[str]:
-    """Paths of files whose mode or content differs; a rename is both its names.
+def differing_paths(
+    older: pygit2.Tree | None, newer: pygit2.Tree | None, limits: TreeLimits | None = None
+) -> Iterator[str]:
+    """Paths of files whose mode or content differs; a rename is both its names. InvalidInput where the difference goes
+    through more files or directories than two revisions within `limits` could have.
 
     Compared by us and not by libgit2's diff, which configuration and .gitmodules can tell to leave things out.
     """
+    limits = limits or TreeLimits()
+    steps = _Steps(2 * (limits.files + limits.directories), "differing files and directories", "the comparison")
+    yield from _differing(older, newer, "", limits.depth, steps)
+
+
+@dataclass(slots=True)
+class _Steps:
+    """Counts what a walk comes by, and ends it."""
+
+    most: int
+    what: str
+    where: str
+    taken: int = 0
+
+    def take(self) -> None:
+        self.taken += 1
+        if self.taken > self.most:
+            raise InvalidInput(f"there are more than {self.most} {self.what}", where=self.where)
+
+
+def _differing(
+    older: pygit2.Tree | None, newer: pygit2.Tree | None, prefix: str, depth: int, steps: _Steps
+) -> Iterator[str]:
+    if depth == 0:
+        raise InvalidInput("directories are nested too deep", where=prefix)
     before = {entry.raw_name or b"": entry for entry in older} if older is not None else {}
     after = {entry.raw_name or b"": entry for entry in newer} if newer is not None else {}
     for name in before.keys() | after.keys():
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None and one.id == other.id and one.filemode == other.filemode:
             continue
+        steps.take()
         path = prefix + _shown(name)
         one_tree = one if isinstance(one, pygit2.Tree) else None
         other_tree = other if isinstance(other, pygit2.Tree) else None
         if one_tree is not None or other_tree is not None:
-            yield from differing_paths(one_tree, other_tree, f"{path}/")
+            yield from _differing(one_tree, other_tree, f"{path}/", depth - 1, steps)
         if (one is not None and one_tree is None) or (other is not None and other_tree is None):
             yield path
 
 
-def _entries(tree: pygit2.Tree, prefix: str, depth: int) -> Iterator[tuple[str, int, pygit2.Oid]]:
+def _entries(tree: pygit2.Tree, prefix: str, depth: int, steps: _Steps) -> Iterator[tuple[str, int, pygit2.Oid]]:
     if depth == 0:
         raise InvalidInput("directories are nested too deep", where=prefix)
     for entry in tree:
@@ -94,7 +128,8 @@ def _entries(tree: pygit2.Tree, prefix: str, depth: int) -> Iterator[tuple[str, 
         except UnicodeDecodeError:
             raise InvalidInput("the file name is not UTF-8", where=prefix + _shown(name)) from None
         if isinstance(entry, pygit2.Tree):
-            yield from _entries(entry, f"{path}/", depth - 1)
+            steps.take()
+            yield from _entries(entry, f"{path}/", depth - 1, steps)
         else:
             yield path, int(entry.filemode), entry.id
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.errors import InvalidInput, NotFound, UntrustedHistory
-from reconciler.model.revision import CleanMerge
+from reconciler.model.revision import CleanMerge, MergeConflict
 from reconciler.sources import GitMirror
 from reconciler.sources import git as git_module
+from reconciler.sources.command import EMPTY_TREE
 from reconciler.sources.trees import TreeLimits
 from tests.git_remotes import Remote
 
@@ -44,6 +45,46 @@ def test_a_tree_at_its_limits_is_read(remote: Remote, tmp_path: Path) -> None:
     sha = remote.commit({"a": "1", "deep/er/b": "12345"})
     limits = TreeLimits(files=2, file_bytes=5, total_bytes=6, depth=3)
     assert len(remote.mirror(tmp_path / "mirror", limits=limits).tree(sha).files) == 2
+
+
+def bomb(remote: Remote, leaf: str, levels: int = 40) -> str:
+    """A tree of a few objects that stands for 8 to the power of `levels` directories."""
+    oid, mode = leaf, 0o040000 if leaf == EMPTY_TREE else 0o100644
+    for _ in range(levels):
+        builder = remote.repository.TreeBuilder()
+        for name in "abcdefgh":
+            builder.insert(name, oid, mode)
+        oid, mode = str(builder.write()), 0o040000
+    return oid
+
+
+@pytest.mark.parametrize("leaf", ["files", "nothing"])
+def test_a_tree_that_unfolds_without_end_is_refused_and_not_walked(remote: Remote, tmp_path: Path, leaf: str) -> None:
+    plain = remote.commit({"a": "1"})
+    end = str(remote.repository.TreeBuilder().write()) if leaf == "nothing" else str(remote.repository.create_blob(b""))
+    sha = remote.commit_tree(bomb(remote, end), plain, ref="refs/heads/agent")
+    alone = remote.commit_tree(bomb(remote, end), ref="refs/heads/unrelated")
+    mirror = remote.mirror(tmp_path / "mirror")
+    with pytest.raises(InvalidInput, match="more than 20000"):
+        mirror.tree(sha)
+    with pytest.raises(InvalidInput, match="more than 80000 differing files and directories"):
+        mirror.changed_paths(mirror.commit(plain).tree, mirror.commit(sha).tree)
+    conflict = mirror.merge_preview(plain, alone)
+    assert isinstance(conflict, MergeConflict)
+    assert conflict.paths == tuple("abcdefgh")
+
+
+def test_two_trees_that_are_nested_without_end_are_not_compared(remote: Remote, tmp_path: Path) -> None:
+    oid, mode = str(remote.repository.create_blob(b"")), 0o100644
+    for _ in range(3000):
+        builder = remote.repository.TreeBuilder()
+        builder.insert("d", oid, mode)
+        oid, mode = str(builder.write()), 0o040000
+    plain = remote.commit({"a": "1"})
+    sha = remote.commit_tree(oid, plain, ref="refs/heads/agent")
+    mirror = remote.mirror(tmp_path / "mirror")
+    with pytest.raises(InvalidInput, match="nested too deep"):
+        mirror.changed_paths(mirror.commit(plain).tree, mirror.commit(sha).tree)
 
 
 def test_a_name_that_is_not_utf8_is_refused_and_shown(remote: Remote, tmp_path: Path) -> None:
