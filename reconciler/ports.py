@@ -246,7 +246,10 @@ class Deployments(Protocol):
     """Deployment records and the journal of those that are under way."""
 
     def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
-        """Store a queued deployment with what a resumption needs; False when this id exists already."""
+        """Store a queued deployment with what a resumption needs; False when this id exists already.
+
+        Retryable while another one of the environment is under way.
+        """
 
     def advance(self, deployment: Deployment) -> None:
         """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
@@ -269,6 +272,9 @@ class Deployments(Protocol):
 
     def of_environment(self, environment: EnvironmentName | None, limit: int = 100) -> tuple[Deployment, ...]:
         """Newest first."""
+
+    def of_revision(self, revision: str) -> tuple[Deployment, ...]:
+        """Of all environments, oldest first."""
 
     def reverted_by(self, deployment: str) -> str | None: ...
 

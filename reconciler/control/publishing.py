@@ -126,8 +126,8 @@ def deployed(parts: Parts, revision: str) -> None:
     A forge that is down is asked again with the next reconciliation; the record does not wait for it.
     """
     latest: dict[str, Deployment] = {}
-    for deployment in reversed(parts.deployments.of_environment(None, 200)):
-        if deployment.revision == revision and deployment.kind.value in ("change", "rollback"):
+    for deployment in parts.deployments.of_revision(revision):
+        if deployment.kind.value in ("change", "rollback"):
             latest[f"{deployment.project}/{deployment.environment}"] = deployment
     held = {
         str(record.name): f"{record.name} held: {record.hold_reason}"

@@ -131,7 +131,10 @@ class Seed(Strict):
 
 
 def load_seed(path: Path) -> Seed:
-    """Reads a seed file. `from` is taken relative to the file, or else to the current directory. Raises InvalidInput with every problem it has."""
+    """Reads a seed file. `from` is taken relative to the file, or else to the current directory.
+
+    Raises InvalidInput with every problem it has.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

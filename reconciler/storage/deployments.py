@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select, update
 
 from reconciler.model.deployment import Deployment, OperationResult
-from reconciler.model.errors import NotFound, Terminal
+from reconciler.model.errors import NotFound, Retryable, Terminal
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.storage.database import Database
 from reconciler.storage.schema import deployments, journal
@@ -28,10 +28,23 @@ class SqlDeployments:
     database: Database
 
     def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
-        """Store a queued deployment; False, and nothing stored, when its id is there already."""
+        """Store a queued deployment; False, and nothing stored, when its id is there already.
+
+        Retryable while another one of the environment is under way.
+        """
         with self.database.writing() as connection:
             if connection.execute(select(deployments.c.id).where(deployments.c.id == deployment.id)).first():
                 return False
+            under_way = connection.execute(
+                select(deployments.c.id).where(
+                    deployments.c.project == deployment.project,
+                    deployments.c.environment == deployment.environment,
+                    deployments.c.final == 0,
+                )
+            ).scalar()
+            if under_way is not None:
+                name = f"{deployment.project}/{deployment.environment}"
+                raise Retryable(f"deployment {under_way} of {name} is under way; another one waits for its end")
             number = connection.execute(select(func.coalesce(func.max(deployments.c.number), 0))).scalar_one() + 1
             connection.execute(
                 insert(deployments).values(
@@ -39,6 +52,7 @@ class SqlDeployments:
                     number=number,
                     project=deployment.project,
                     environment=deployment.environment,
+                    revision=deployment.revision,
                     outcome=deployment.outcome.value,
                     final=int(deployment.outcome.final),
                     reverts=deployment.reverts,
@@ -139,6 +153,12 @@ class SqlDeployments:
             query = query.where(
                 deployments.c.project == environment.project, deployments.c.environment == environment.environment
             )
+        with self.database.reading() as connection:
+            return tuple(_RECORD.validate_json(row.record) for row in connection.execute(query))
+
+    def of_revision(self, revision: str) -> tuple[Deployment, ...]:
+        """Those of one revision, of all environments, oldest first."""
+        query = select(deployments.c.record).where(deployments.c.revision == revision).order_by(deployments.c.number)
         with self.database.reading() as connection:
             return tuple(_RECORD.validate_json(row.record) for row in connection.execute(query))
 

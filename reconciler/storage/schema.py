@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 REVISION = "0002"  # the newest migration; a database that has it needs none
 
@@ -27,11 +27,13 @@ deployments = Table(
     Column("number", Integer, nullable=False, unique=True),
     Column("project", String(200), nullable=False),
     Column("environment", String(200), nullable=False),
+    Column("revision", String(64), nullable=False, index=True),
     Column("outcome", String(20), nullable=False, index=True),
     Column("final", Integer, nullable=False),
     Column("reverts", String(80), nullable=True, index=True),
     Column("record", Text, nullable=False),
     Column("context", Text, nullable=False),
+    Index("one_under_way", "project", "environment", unique=True, sqlite_where=text("final = 0")),
 )
 
 journal = Table(

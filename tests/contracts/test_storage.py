@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.deployment import FINAL, DeploymentState
-from reconciler.model.errors import NotFound, Terminal
+from reconciler.model.errors import NotFound, Retryable, Terminal
 from reconciler.model.ledger_entry import GENESIS
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import Deployments, EnvironmentRecord, Leases, Ledger, States, TrustRecord
@@ -141,15 +141,33 @@ def test_a_finished_record_never_changes(deployments: Deployments, state: Deploy
 
 def test_unfinished_deployments_are_listed_oldest_first(deployments: Deployments) -> None:
     for identity in ("d-c", "d-a", "d-b"):
-        deployments.begin(a_deployment(identity), {})
-    deployments.advance(a_deployment("d-a", outcome=DeploymentState.CANCELLED))
+        deployments.begin(a_deployment(identity, environment=identity), {})
+    deployments.advance(a_deployment("d-a", environment="d-a", outcome=DeploymentState.CANCELLED))
     assert [d.id for d in deployments.unfinished()] == ["d-c", "d-b"]
+
+
+def test_an_environment_has_one_deployment_under_way(deployments: Deployments) -> None:
+    deployments.begin(a_deployment("d-1"), {})
+    with pytest.raises(Retryable, match="deployment d-1 of shop/production is under way"):
+        deployments.begin(a_deployment("d-2"), {})
+    assert deployments.begin(a_deployment("d-2", environment="staging"), {}), "its neighbour goes on"
+    deployments.advance(a_deployment("d-1", outcome=DeploymentState.FAILED))
+    assert deployments.begin(a_deployment("d-3"), {})
+
+
+def test_deployments_of_a_revision_are_listed_oldest_first(deployments: Deployments) -> None:
+    for identity, revision in (("d-b", "a" * 40), ("d-c", "b" * 40), ("d-a", "a" * 40)):
+        deployments.begin(a_deployment(identity, environment=identity, revision=revision), {})
+    assert [d.id for d in deployments.of_revision("a" * 40)] == ["d-b", "d-a"]
+    assert deployments.of_revision("c" * 40) == ()
 
 
 def test_deployments_of_an_environment_are_listed_newest_first(deployments: Deployments) -> None:
     places = [("d-b", "shop", "production"), ("d-a", "shop", "staging"), ("d-c", "shop", "production")]
     for identity, project, environment in places:
-        deployments.begin(a_deployment(identity, project=project, environment=environment), {})
+        placed = a_deployment(identity, project=project, environment=environment)
+        deployments.begin(placed, {})
+        deployments.advance(replace(placed, outcome=DeploymentState.SUCCEEDED))
     assert [d.id for d in deployments.of_environment(SHOP)] == ["d-c", "d-b"]
     assert [d.id for d in deployments.of_environment(SHOP, limit=1)] == ["d-c"]
     assert [d.id for d in deployments.of_environment(None)] == ["d-c", "d-a", "d-b"]
@@ -157,7 +175,9 @@ def test_deployments_of_an_environment_are_listed_newest_first(deployments: Depl
 
 
 def test_what_reverts_a_deployment_counts_once_it_has_succeeded(deployments: Deployments) -> None:
+    undone = a_deployment("d-1", outcome=DeploymentState.SUCCEEDED)
     deployments.begin(a_deployment("d-1"), {})
+    deployments.advance(undone)
     revert = a_deployment("d-2", reverts="d-1")
     deployments.begin(revert, {})
     assert deployments.reverted_by("d-1") is None
@@ -168,7 +188,7 @@ def test_what_reverts_a_deployment_counts_once_it_has_succeeded(deployments: Dep
         deployments.advance(replace(revert, id=identity, outcome=DeploymentState.SUCCEEDED))
     assert deployments.reverted_by("d-1") == "d-3"
     assert deployments.reverted_by("d-3") is None
-    assert deployments.get("d-1") == a_deployment("d-1")
+    assert deployments.get("d-1") == undone
 
 
 # -- journal --------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_the_sample_is_complete_and_without_a_problem() -> None:
     person = state.principals.person_of(1002)
     assert person is not None
     assert person.groups == ("operators",)
-    assert [rule.id for rule in state.policy.rules][-1] == "restore-needs-two"
+    assert [rule.id for rule in state.policy.rules][-1] == "rules-need-one"
 
 
 @pytest.mark.parametrize("name", ["shop/production", "shop/staging", "status/production"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.deployment import Deployment, DeploymentState, OperationResult
+from reconciler.model.errors import Retryable
 from reconciler.model.target import Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.storage import Database, open_database
@@ -20,6 +23,7 @@ from tests.unit.storage.processes import go, process
 from tests.unit.storage.records import NOON, TARGET, a_deployment, a_result
 
 # The database is one for all examples on purpose: records of different names must not touch each other.
+NUMBERS = count()
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 
 
@@ -29,13 +33,20 @@ def test_every_field_of_a_deployment_comes_back(
     database: Database, deployment: Deployment, context: dict[str, object]
 ) -> None:
     deployments = SqlDeployments(database)
-    if deployments.begin(deployment, context):
-        assert deployments.context(deployment.id) == context
-        assert deployments.of_environment(None, limit=1) == (deployment,)
-    else:
-        deployments.advance(deployment)
+    deployment = replace(deployment, id=f"d-{next(NUMBERS)}")
+    assert deployments.begin(deployment, context)
+    assert not deployments.begin(deployment, {})
+    assert deployments.context(deployment.id) == context
+    assert deployments.of_environment(None, limit=1) == (deployment,)
+    assert deployments.of_revision(deployment.revision)[-1] == deployment
     assert deployments.get(deployment.id) == deployment
     assert deployment in deployments.unfinished()
+    # Whatever else is asked for this environment waits for its end.
+    with pytest.raises(Retryable, match=f"(?s)deployment {deployment.id} of .* is under way"):
+        deployments.begin(replace(deployment, id="d-other"), {})
+    finished = replace(deployment, outcome=DeploymentState.FAILED)
+    deployments.advance(finished)
+    assert deployments.get(deployment.id) == finished
 
 
 @shared
@@ -74,8 +85,8 @@ def test_every_field_of_trust_comes_back(database: Database, trust: TrustRecord)
         "UPDATE deployments SET outcome = 'failed' WHERE id = 'd-1'",
         "UPDATE deployments SET final = 0 WHERE id = 'd-1'",
         "DELETE FROM deployments WHERE id = 'd-1'",
-        "INSERT OR REPLACE INTO deployments SELECT id, 99, 'x', 'x', 'failed', 1, NULL, '', '' FROM deployments",
-        "INSERT OR REPLACE INTO deployments SELECT 'd-9', number, 'x', 'x', 'failed', 1, NULL, '', '' FROM deployments",
+        "INSERT OR REPLACE INTO deployments SELECT id,99,'x','x','x','failed',1,NULL,'','' FROM deployments",
+        "INSERT OR REPLACE INTO deployments SELECT 'd-9',number,'x','x','x','failed',1,NULL,'','' FROM deployments",
     ],
 )
 def test_a_finished_record_is_not_changed_by_mistake(database: Database, file: Path, statement: str) -> None:

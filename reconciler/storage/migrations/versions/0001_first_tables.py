@@ -27,11 +27,15 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, nullable=False, unique=True),
         sa.Column("project", sa.String(200), nullable=False),
         sa.Column("environment", sa.String(200), nullable=False),
+        sa.Column("revision", sa.String(64), nullable=False, index=True),
         sa.Column("outcome", sa.String(20), nullable=False, index=True),
         sa.Column("final", sa.Integer, nullable=False),
         sa.Column("reverts", sa.String(80), nullable=True, index=True),
         sa.Column("record", sa.Text, nullable=False),
         sa.Column("context", sa.Text, nullable=False),
+    )
+    op.create_index(
+        "one_under_way", "deployments", ["project", "environment"], unique=True, sqlite_where=sa.text("final = 0")
     )
     op.create_table(
         "journal",
