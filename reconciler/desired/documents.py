@@ -72,6 +72,23 @@ def read_node(file: str, data: bytes, *, compose: bool = False) -> tuple[yaml.No
     return node, list(problems)
 
 
+class _TooMany(Exception):
+    """Thrown inside this module alone."""
+
+
+class _Bounded(yaml.SafeLoader):
+    """Gives up on a file that is too much while it is read: the whole of it would take seconds."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > _MOST_NODES:
+            raise _TooMany
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
 @lru_cache(maxsize=512)
 def _read(file: str, data: bytes, compose: bool) -> tuple[yaml.Node | None, list[Problem]]:
     if len(data) > _MOST_BYTES:
@@ -81,7 +98,9 @@ def _read(file: str, data: bytes, compose: bool) -> tuple[yaml.Node | None, list
     if text is None:
         return None, problems
     try:
-        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        nodes = list(yaml.compose_all(text, Loader=_Bounded))
+    except _TooMany:
+        return None, [Problem(Location(file), f"has more than {_MOST_NODES} values", "split the file")]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None

@@ -85,10 +85,11 @@ def _folded(lines: list[str], room: int) -> list[str]:
             break
         kept.append(line)
     left_out = len(lines) - len(kept)
-    note = f"# {left_out} more lines do not fit here; the digest below covers them"
+    # Outside of the fold, which nobody has to open: what is not shown here is consented to all the same.
+    note = f"**Not shown: {left_out} of {len(lines)} lines** that the digest below covers; see `reconciler plan`."
     if not kept:
-        return [note.removeprefix("# ")]
-    return [*before, *kept, *([note] if left_out else []), *after]
+        return [note]
+    return [*([note, ""] if left_out else []), *before, *kept, *after]
 
 
 def _headline(plan: Plan) -> str:

@@ -115,7 +115,9 @@ def test_details_are_left_out_to_keep_the_limit_and_destructive_lines_are_not() 
     markdown = plan_markdown(a_plan(*changes, *removals), limit=6_000)
     assert len(markdown) <= 6_000
     assert all(f"`volume shop_{number}`" in markdown for number in range(20))
-    assert re.search(r"# \d+ more lines do not fit here", markdown)
+    note = re.search(r"^\*\*Not shown: \d+ of \d+ lines\*\*", markdown, re.MULTILINE)
+    assert note is not None
+    assert note.start() < markdown.index("<details>"), "who does not open the fold is told too"
     assert markdown.count("```") == 2
 
 
