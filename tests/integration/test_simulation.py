@@ -551,7 +551,7 @@ def test_filters_choose_the_same_objects(driven: Driven) -> None:
 
 
 def test_output_and_exit_codes_are_given_in_the_same_form(driven: Driven) -> None:
-    _create(driven, "contract-says", Cmd=["sh", "-c", "echo one; echo two >&2; echo three; exit 11"])
+    _create(driven, "contract-says", Cmd=["sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three; exit 11"])
     _create(driven, "contract-terminal", Cmd=["sh", "-c", "echo plain"], Tty=True)
     for name in ("says", "terminal"):
         assert driven.request("POST", f"/containers/contract-{name}/start")[0] == 204
@@ -677,9 +677,10 @@ def _life(driven: Driven, body: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-# What is a machine's own, or is not there without a process: storage driver, control groups, process id, layers.
+# What is a machine's own, or is not there without a process: storage driver, control groups, process id, layers; and
+# the health check that happens to run.
 _OF_THE_MACHINE = {
-    "AppArmorProfile", "CgroupnsMode", "ContainerConfig", "Driver", "GraphDriver", "LastTagTime", "Log", "Pid",
+    "AppArmorProfile", "CgroupnsMode", "ContainerConfig", "Driver", "ExecIDs", "GraphDriver", "LastTagTime", "Log", "Pid",
     "RootFS", "Size", "VirtualSize",
 }  # fmt: skip
 _OF_THE_RUN = (
@@ -700,8 +701,8 @@ def _comparable(value: Any, key: str = "") -> Any:
         return {_of_any_run(k): None if k in _OF_THE_MACHINE else _comparable(v, k) for k, v in value.items()}
     if isinstance(value, list | tuple):
         items = [_comparable(item) for item in value]
-        # Compose and the engine keep mounts and variables in maps: their order is not one.
-        return sorted(items, key=json.dumps) if key in {"Binds", "Mounts", "Env"} else items
+        # Compose and the engine keep mounts, variables and ports in maps: their order is not one.
+        return sorted(items, key=json.dumps) if key in {"Binds", "Mounts", "Env", "Ports"} else items
     if key in {"Created", "IPPrefixLen"} and isinstance(value, int) and value:
         return "NUMBER"
     return _of_any_run(value) if isinstance(value, str) else value
