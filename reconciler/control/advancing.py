@@ -131,13 +131,14 @@ class _Walk:
 
     def step(self, step: history.Step, stopped: Stopped | None) -> Deploy | Stopped | None:
         """One landing, or one run of commits that is none; what stops the walk after it, None when nothing does."""
-        parent = _readable(self.parts, step.first_parent) or self.at
+        parent = _readable(self.parts, step.first_parent)
         try:
-            change = changes.between(self.parts, parent, self.parts.source.tree(step.revision))
+            change = changes.between(self.parts, parent or self.at, self.parts.source.tree(step.revision))
         except InvalidInput as error:
             return stopped or Stopped("Held", f"{step.revision[:12]} cannot be read: {error}", step.revision)
         touched = self.name in change.environments
-        if not touched and not change.rules.rules_touched:
+        mends = parent is None and _blocks(stopped)  # what could not be read can be again, as it was or otherwise
+        if not touched and not change.rules.rules_touched and not mends:
             if stopped is None:
                 self.pass_over(step, change.after)
             return stopped
