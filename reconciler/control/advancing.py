@@ -17,7 +17,7 @@ from reconciler.control.planning import Snapshot
 from reconciler.model.approval import Gate, Open, Refused, Stale, Waiting
 from reconciler.model.deployment import Authority, DeploymentKind, DeploymentState
 from reconciler.model.desired import EnvironmentSpec
-from reconciler.model.errors import InvalidInput, UntrustedHistory
+from reconciler.model.errors import InvalidInput, NotFound, UntrustedHistory
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import TrustRecord
 
@@ -55,7 +55,7 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
     tip = parts.source.branch_head(parts.branch)
     if known != tip:
         remembering.trusted(parts)
-    verified = known or trust.revision
+    verified = known or beginning(parts, trust, name, tip)
     try:
         steps = history.steps(parts, trust.repository, verified, tip)
     except UntrustedHistory as error:
@@ -78,6 +78,33 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
     if walk.verified != known:
         remembering.verified(parts, name, walk.verified)
     return UpToDate(walk.verified, walk.at)
+
+
+def beginning(parts: Parts, trust: TrustRecord, name: EnvironmentName, tip: str) -> str:
+    """Where the way of an environment begins that nothing is known of yet: at the newest revision up to which another
+    one is verified and at which this one was not there.
+
+    Every change of the rules up to there was judged when it landed. Judged again it would find its approvals too old,
+    and the new environment would wait for ever.
+    """
+    begin = trust.revision
+    at = _readable(parts, begin)
+    if at is not None and at.state.environment(name) is not None:
+        return begin
+    for other in parts.states.environments():
+        if other.verified is None or not _after_or_at(parts, begin, other.verified, tip):
+            continue
+        at = _readable(parts, other.verified)
+        if at is not None and at.state.environment(name) is None:
+            begin = other.verified
+    return begin
+
+
+def _after_or_at(parts: Parts, older: str, middle: str, newer: str) -> bool:
+    try:
+        return parts.source.is_ancestor(older, middle) and parts.source.is_ancestor(middle, newer)
+    except NotFound:
+        return False
 
 
 def _readable(parts: Parts, revision: str) -> Snapshot | None:
