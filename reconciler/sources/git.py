@@ -28,6 +28,8 @@ from reconciler.sources.trees import TreeLimits, differing_paths, read_tree
 
 FULL_ID = re.compile(r"[0-9a-f]{40}")
 REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/pull/*/head:refs/pull/*/head")
+LISTED = ("refs/heads/*", "refs/pull/*/head")
+MOST_BY_THEMSELVES = 100  # refs that are fetched one by one in one go; the next fetch goes on
 PROPOSAL_PREFIX = "reconciler/"
 KEPT_TREES = 8
 KEPT_BYTES = 4 * 2**20  # of a tree that is kept
@@ -73,18 +75,20 @@ class GitMirror:
         self._limits = limits or TreeLimits()
         self._trees: OrderedDict[str, Tree] = OrderedDict()  # the last few small ones, by commit
         self._trees_lock = threading.Lock()
+        self._refused: set[tuple[str, str]] = set()  # refs with objects that git refuses, and where they pointed
         self._prepare()
 
     def fetch(self) -> None:
         """Bring branches and pull-request heads up to date, rewinds too, each object checked (gate 45).
 
-        ForgeUnavailable when the remote does not answer, UntrustedHistory when it sends objects that git's checks
-        refuse, NotFound when it has no deploy branch.
+        A branch with objects that git's checks refuse is left as it was, and keeps no other from being fetched.
+        ForgeUnavailable when the remote does not answer, UntrustedHistory when it is the deploy branch that has such
+        objects, NotFound when there is no deploy branch.
         """
         with self._locked():
-            finished = self._network(
-                "fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-write-fetch-head", self._url, *REFSPECS
-            )
+            finished = self._fetched("--prune", *REFSPECS)
+            if finished.status != 0 and "fsck error" in finished.error:
+                finished = self._fetched_one_by_one()
         if finished.status != 0:
             if "fsck error" in finished.error:
                 raise UntrustedHistory(f"the repository holds an object that git refuses: {finished.error}")
@@ -263,6 +267,33 @@ class GitMirror:
             yield repository
         finally:
             repository.free()
+
+    def _fetched(self, *what: str) -> Finished:
+        command = ("fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head")
+        options = tuple(word for word in what if word.startswith("--"))
+        return self._network(*command, *options, self._url, *what[len(options) :])
+
+    def _fetched_one_by_one(self) -> Finished:
+        """The deploy branch, whose outcome this is, then each other ref that moved; what is refused once is not asked
+        for again while it stays.
+        """
+        deploy = f"refs/heads/{self._deploy_branch}"
+        finished = self._fetched(f"+{deploy}:{deploy}")
+        listed = self._network("ls-remote", "--quiet", self._url, *LISTED)
+        if finished.status != 0 or listed.status != 0:
+            return finished if finished.status != 0 else listed
+        pairs = (line.partition("\t") for line in listed.output.decode("utf-8", "replace").splitlines())
+        there = {ref: sha for sha, _, ref in pairs if FULL_ID.fullmatch(sha) and ref != deploy}
+        with self._repository() as repository:
+            here = {name: str(repository.references[name].target) for name in repository.references}
+            for gone in here.keys() - there.keys() - {deploy}:
+                repository.references.delete(gone)
+        moved = [ref for ref in sorted(there) if here.get(ref) != there[ref] and (ref, there[ref]) not in self._refused]
+        for ref in moved[:MOST_BY_THEMSELVES]:
+            one = self._fetched(f"+{ref}:{ref}")
+            if one.status != 0 and "fsck error" in one.error:
+                self._refused.add((ref, there[ref]))
+        return finished
 
     def _network(self, *arguments: str, token: str | None = None) -> Finished:
         own = self._token if self._token is None or isinstance(self._token, str) else self._token.reveal()

@@ -110,6 +110,36 @@ def test_an_object_that_gits_checks_refuse_is_not_fetched(remote: Remote, tmp_pa
         mirror.commit(sha)
 
 
+def test_a_branch_with_an_object_that_git_refuses_keeps_no_other_from_being_fetched(
+    remote: Remote, tmp_path: Path
+) -> None:
+    first = remote.commit({"a": "1"})
+    old = remote.commit({"b": "1"}, first, ref="refs/heads/old")
+    mirror = remote.mirror(tmp_path / "mirror")
+    blob = remote.repository.create_blob(b"x")
+    refused = remote.repository.odb.write(2, b"100644 .git\0" + blob.raw)
+    bad = remote.commit_tree(str(refused), first, ref="refs/heads/agent/bad")
+    second = remote.commit({"a": "2"}, first)
+    honest = remote.commit({"a": "3"}, first, ref="refs/pull/7/head")
+    remote.repository.references.delete("refs/heads/old")
+    for _ in range(2):
+        mirror.fetch()
+        assert mirror.branch_head("main") == second
+        assert mirror.commit(honest).sha == honest
+        with pytest.raises(NotFound):
+            mirror.branch_head("agent/bad")
+        with pytest.raises(NotFound):
+            mirror.commit(bad)
+        with pytest.raises(NotFound):
+            mirror.branch_head("old")
+    assert mirror.commit(old).sha == old, "what was fetched can still be read"
+    third = remote.commit({"a": "4"}, second)
+    remote.commit({"b": "2"}, first, ref="refs/heads/agent/bad")
+    mirror.fetch()
+    assert mirror.branch_head("main") == third
+    assert mirror.branch_head("agent/bad") == remote.head("refs/heads/agent/bad"), "a good one is taken again"
+
+
 def test_a_mirror_that_could_show_another_history_is_refused(remote: Remote, tmp_path: Path) -> None:
     remote.commit({"a": "1"})
     remote.mirror(tmp_path / "mirror")
