@@ -321,7 +321,10 @@ class States(Protocol):
 
     def environments(self) -> tuple[EnvironmentRecord, ...]: ...
 
-    def set_environment(self, record: EnvironmentRecord) -> None: ...
+    def change_environment(
+        self, name: EnvironmentName, change: Callable[[EnvironmentRecord | None], EnvironmentRecord]
+    ) -> EnvironmentRecord:
+        """In one transaction, so that nothing is lost that another process wrote meanwhile; what is stored then."""
 
     def delivery_seen(self, delivery: str, now: datetime) -> bool:
         """Whether this webhook delivery was recorded before; records it (gate 60)."""

@@ -156,4 +156,6 @@ def _suspended(parts: Parts, name: EnvironmentName, reason: str | None) -> Envir
         return now
     parts.ledger.append("suspend" if reason else "resume", str(name), {"reason": reason}, parts.clock.now())
     hold = now.hold if reason or now.hold != "Suspended" else None
-    return remembering.write(parts, replace(now, hold=hold, detail={**now.detail, "suspended": reason}))
+    return remembering.write(
+        parts, name, lambda now: replace(now, hold=hold, detail={**now.detail, "suspended": reason})
+    )

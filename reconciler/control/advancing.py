@@ -19,7 +19,7 @@ from reconciler.model.deployment import Authority, DeploymentKind, DeploymentSta
 from reconciler.model.desired import EnvironmentSpec
 from reconciler.model.errors import InvalidInput, NotFound, UntrustedHistory
 from reconciler.model.target import EnvironmentName
-from reconciler.ports import TrustRecord
+from reconciler.ports import EnvironmentRecord, TrustRecord
 
 UNREACHABLE_AGAIN = timedelta(seconds=5)
 UNTOLD_AGAIN = timedelta(seconds=30)
@@ -41,6 +41,7 @@ class UpToDate:
 
     revision: str
     at: Snapshot
+    record: EnvironmentRecord
 
 
 NextStep = Deploy | Stopped | UpToDate
@@ -51,7 +52,8 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
 
     At the tip already, the forge is not asked: one that is down keeps nobody from seeing or healing drift.
     """
-    known = remembering.record(parts, name).verified
+    record = remembering.record(parts, name)
+    known = record.verified
     tip = parts.source.branch_head(parts.branch)
     if known != tip:
         remembering.trusted(parts)
@@ -76,8 +78,8 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
     if stopped is not None:
         return stopped
     if walk.verified != known:
-        remembering.verified(parts, name, walk.verified)
-    return UpToDate(walk.verified, walk.at)
+        record = remembering.verified(parts, name, walk.verified)
+    return UpToDate(walk.verified, walk.at, record)
 
 
 def beginning(parts: Parts, trust: TrustRecord, name: EnvironmentName, tip: str) -> str:

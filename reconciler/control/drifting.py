@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from reconciler import diff, policy
@@ -46,15 +47,14 @@ class Heal:
 
 def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
     """Compare the live hosts with the last verified revision; report, and heal where the environment says so."""
-    now = remembering.record(parts, name)
+    now = place.record
     environment = place.at.state.environment(name)
     if environment is None or now.deployment is None:
-        return Seen(remembering.write(parts, replace(now, hold=None, hold_reason="", hold_commit=None)))
+        return Seen(remembering.write(parts, name, remembering.freed))
     plans = planning.plan_environment(parts, place.at, place.at, name)
     for away in planning.unplanned(plans):
         reason = f"{away.target}: {away.error}"
-        unknown = replace(now, sync=Sync.UNKNOWN.value, health=Health.UNKNOWN.value, hold=None, hold_reason=reason)
-        return Seen(remembering.write(parts, unknown), UNREACHABLE_AGAIN)
+        return Seen(remembering.write(parts, name, partial(_unreachable, reason=reason)), UNREACHABLE_AGAIN)
     seen = planning.planned(plans)
     health = worst(s.health for plan in seen for s in diff.health(plan.prepared.desired, plan.observed))
     drifted = [plan for plan in seen if plan.plan.changes]
@@ -63,21 +63,17 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
         if known:
             parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, parts.clock.now())
             parts.progress("drift.ended", {"environment": str(name)})
-        synced = replace(
-            now, sync=Sync.SYNCED.value, health=health.value, hold=None, hold_reason="", hold_commit=None,
-            detail={**now.detail, "drift": None},
-        )  # fmt: skip
-        return Seen(remembering.write(parts, synced))
+        return Seen(remembering.write(parts, name, partial(_synced, health=health)))
     drift = _remember(parts, name, known, drifted)
-    reported = replace(now, sync=Sync.OUT_OF_SYNC.value, health=health.value, detail={**now.detail, "drift": drift})
     refusal = _not_healed(parts, name, environment, place, drifted)
     if refusal is not None:
         held = "Parked" if refusal.startswith("flapping") else None
-        return Seen(remembering.write(parts, replace(reported, hold=held, hold_reason=refusal)))
+        left = partial(_drifted, health=health, drift=drift, hold=held, why=refusal)
+        return Seen(remembering.write(parts, name, left))
     due = _due(parts, name, datetime.fromisoformat(drift["since"]))
     wait = due - parts.clock.now()
     text = f"drift is healed at {due.isoformat(timespec='seconds')}"
-    record = remembering.write(parts, replace(reported, hold=None, hold_reason=text))
+    record = remembering.write(parts, name, partial(_drifted, health=health, drift=drift, hold=None, why=text))
     if wait > timedelta(0):
         return Seen(record, wait)
     last = parts.deployments.get(now.deployment)
@@ -92,6 +88,23 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
             kind=DeploymentKind.HEAL,
         )
     )
+
+
+def _unreachable(now: EnvironmentRecord, reason: str) -> EnvironmentRecord:
+    unknown = replace(now, sync=Sync.UNKNOWN.value, health=Health.UNKNOWN.value)
+    return replace(unknown, hold=None, hold_reason=reason)
+
+
+def _synced(now: EnvironmentRecord, health: Health) -> EnvironmentRecord:
+    detail = {**now.detail, "drift": None}
+    return replace(remembering.freed(now), sync=Sync.SYNCED.value, health=health.value, detail=detail)
+
+
+def _drifted(
+    now: EnvironmentRecord, health: Health, drift: Mapping[str, Any], hold: str | None, why: str
+) -> EnvironmentRecord:
+    seen = replace(now, sync=Sync.OUT_OF_SYNC.value, health=health.value, detail={**now.detail, "drift": dict(drift)})
+    return replace(seen, hold=hold, hold_reason=why)
 
 
 def _remember(

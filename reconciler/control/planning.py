@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from reconciler import desired as desiring
 from reconciler import diff
@@ -20,8 +22,12 @@ from reconciler.model.revision import Tree
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import Host, ObservationRequest
 
+_T = TypeVar("_T")
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
+
 HOSTS_AT_ONCE = 8
 LOADED_TREES = 8
+REMEMBERED_TARGETS = 500
 LOADED_BYTES = 4 * 2**20  # of a tree that is kept loaded
 
 
@@ -83,6 +89,30 @@ class _Loaded:
 
 
 _loaded = _Loaded()
+
+
+class _Last(Generic[_T]):
+    """The last answer of a pure function for each target, given again while all that it was made from is equal.
+
+    Most looks at a target find what the last one found, and only reading the host is then left to do.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Target, tuple[tuple[object, ...], _T]] = {}
+
+    def answer(self, target: Target, made_from: tuple[object, ...], make: Callable[[], _T]) -> _T:
+        kept = self._kept.get(target)
+        if kept is not None and kept[0] == made_from:
+            return kept[1]
+        made = make()
+        if len(self._kept) >= REMEMBERED_TARGETS:
+            self._kept.clear()
+        self._kept[target] = (made_from, made)
+        return made
+
+
+_goals: _Last[DesiredTarget] = _Last()
+_plans: _Last[Plan] = _Last()
 
 
 def snapshot(tree: Tree) -> Snapshot:
@@ -166,14 +196,18 @@ def plan_target(parts: Parts, before: Snapshot | None, after: Snapshot, target: 
         else:
             rendered = render(parts, after, environment)
             images = host.resolve_images(desiring.image_references(rendered))
-            goal = desiring.target_model(
-                environment=environment,
-                target=target,
-                host=spec,
-                rendered=rendered,
-                tree=after.tree,
-                images=images,
-                fingerprinter=parts.fingerprinter,
+            goal = _goals.answer(
+                target,
+                (environment, spec, rendered, after.tree, images, parts.fingerprinter),
+                lambda: desiring.target_model(
+                    environment=environment,
+                    target=target,
+                    host=spec,
+                    rendered=rendered,
+                    tree=after.tree,
+                    images=images,
+                    fingerprinter=parts.fingerprinter,
+                ),
             )
         request = observation_request(goal, images)
         observed = host.observe(request)
@@ -182,8 +216,11 @@ def plan_target(parts: Parts, before: Snapshot | None, after: Snapshot, target: 
             return Unplanned(target, environment, error)
         raise
     known = known_values(parts, target.environment_name, before, after)
-    changes = diff.compare(goal, observed, known, parts.fingerprinter)
-    plan = diff.plan(goal, observed, changes, images)
+    plan = _plans.answer(
+        target,
+        (goal, replace(observed, observed_at=_ANY_TIME), known, images, parts.fingerprinter),
+        lambda: diff.plan(goal, observed, diff.compare(goal, observed, known, parts.fingerprinter), images),
+    )
     tree = after.tree
     prepared = PreparedTarget(
         desired=goal,

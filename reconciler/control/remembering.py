@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,9 +57,10 @@ def environments(parts: Parts) -> tuple[EnvironmentName, ...]:
 
 def record(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:
     """What is known; an empty record for an environment that was never looked at."""
-    found = parts.states.environment(name)
-    if found is not None:
-        return found
+    return parts.states.environment(name) or _unknown(parts, name)
+
+
+def _unknown(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:
     return EnvironmentRecord(
         name=name,
         verified=None,
@@ -74,20 +75,29 @@ def record(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:
     )
 
 
-def write(parts: Parts, changed: EnvironmentRecord) -> EnvironmentRecord:
-    """Store a record, dated now; a record that says the same as before is left alone."""
-    before = parts.states.environment(changed.name)
-    if before is not None and replace(changed, updated_at=before.updated_at) == before:
+def write(
+    parts: Parts, name: EnvironmentName, change: Callable[[EnvironmentRecord], EnvironmentRecord]
+) -> EnvironmentRecord:
+    """Change what is known, dated now; what would say the same as before is left alone.
+
+    `change` is given the record as it is when it is written: a suspension by another process is not undone by us.
+    """
+    before = parts.states.environment(name)
+    if before is not None and change(before) == before:
         return before
-    dated = replace(changed, updated_at=parts.clock.now())
-    parts.states.set_environment(dated)
-    return dated
+    return parts.states.change_environment(
+        name, lambda now: replace(change(now or _unknown(parts, name)), updated_at=parts.clock.now())
+    )
 
 
 def verified(parts: Parts, name: EnvironmentName, revision: str) -> EnvironmentRecord:
     """Note that the environment is right at this revision, and that nothing holds it."""
-    now = record(parts, name)
-    return write(parts, replace(now, verified=revision, hold=None, hold_reason="", hold_commit=None))
+    return write(parts, name, lambda now: replace(freed(now), verified=revision))
+
+
+def freed(now: EnvironmentRecord) -> EnvironmentRecord:
+    """Nothing holds it."""
+    return replace(now, hold=None, hold_reason="", hold_commit=None)
 
 
 def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit: str | None) -> EnvironmentRecord:
@@ -96,7 +106,11 @@ def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit:
     if (now.hold, now.hold_reason, now.hold_commit) != (hold, reason, commit):
         parts.ledger.append("hold", str(name), {"hold": hold, "reason": reason, "commit": commit}, parts.clock.now())
         parts.progress("environment.held", {"environment": str(name), "hold": hold, "reason": reason})
-    return write(parts, replace(now, hold=hold, hold_reason=reason, hold_commit=commit, sync=Sync.OUT_OF_SYNC.value))
+    return write(
+        parts,
+        name,
+        lambda now: replace(now, hold=hold, hold_reason=reason, hold_commit=commit, sync=Sync.OUT_OF_SYNC.value),
+    )
 
 
 def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) -> None:
@@ -104,19 +118,15 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
     if parts.ledger.latest("deployment-finished", finished.id) is None:
         parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
     name = environment_of(finished)
-    now = record(parts, name)
-    good = finished.outcome is DeploymentState.SUCCEEDED
-    if good:
+    if finished.outcome is DeploymentState.SUCCEEDED:
         moves = finished.kind is not DeploymentKind.HEAL
         write(
             parts,
-            replace(
-                now,
+            name,
+            lambda now: replace(
+                freed(now),
                 verified=finished.revision if moves else now.verified,
                 deployment=finished.id,
-                hold=None,
-                hold_reason="",
-                hold_commit=None,
                 sync=Sync.SYNCED.value,
                 health=finished.health.value,
                 detail={**now.detail, "inputs": context.get("inputs"), "drift": None},
@@ -126,7 +136,7 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
         stopped(parts, name, "AwaitingConsent", finished.reason, finished.revision)
     else:
         stopped(parts, name, "Parked", finished.reason, finished.revision)
-        write(parts, replace(record(parts, name), health=finished.health.value))
+        write(parts, name, lambda now: replace(now, health=finished.health.value))
     parts.deployments.advance(finished)
     parts.progress(
         "deployment.finished",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,15 +52,20 @@ class SqlStates:
             values = connection.execute(select(environments.c.record).order_by(environments.c.name)).scalars()
             return tuple(_ENVIRONMENT.validate_json(value) for value in values)
 
-    def set_environment(self, record: EnvironmentRecord) -> None:
-        """Replace what is known of one environment."""
-        value = _ENVIRONMENT.dump_json(record).decode()
+    def change_environment(
+        self, name: EnvironmentName, change: Callable[[EnvironmentRecord | None], EnvironmentRecord]
+    ) -> EnvironmentRecord:
+        """In one transaction, so that nothing is lost that another process wrote meanwhile; what is stored then."""
+        here = environments.c.name == str(name)
         with self.database.writing() as connection:
-            done = connection.execute(
-                update(environments).where(environments.c.name == str(record.name)).values(record=value)
-            )
-            if done.rowcount == 0:
-                connection.execute(insert(environments).values(name=str(record.name), record=value))
+            found = connection.execute(select(environments.c.record).where(here)).scalar()
+            changed = change(_ENVIRONMENT.validate_json(found) if found else None)
+            value = _ENVIRONMENT.dump_json(changed).decode()
+            if found is None:
+                connection.execute(insert(environments).values(name=str(name), record=value))
+            elif found != value:
+                connection.execute(update(environments).where(here).values(record=value))
+        return changed
 
     def delivery_seen(self, delivery: str, now: datetime) -> bool:
         """Whether this delivery id came before; notes it, and forgets those older than a week."""

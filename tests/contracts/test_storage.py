@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -251,25 +252,56 @@ def test_trust_is_pinned_once(states: States) -> None:
 
 def test_an_environment_is_unknown_until_it_is_written_and_then_the_last_word_counts(states: States) -> None:
     assert states.environment(SHOP) is None
-    states.set_environment(UNKNOWN)
-    assert states.environment(SHOP) == UNKNOWN
     known = replace(UNKNOWN, verified="a" * 40, hold="Parked", hold_reason="failed", hold_commit="b" * 40)
-    states.set_environment(known)
-    assert states.environment(SHOP) == known
-    states.set_environment(UNKNOWN)
+    before: list[EnvironmentRecord | None] = []
+
+    for record in (UNKNOWN, known, UNKNOWN):
+
+        def change(now: EnvironmentRecord | None, record: EnvironmentRecord = record) -> EnvironmentRecord:
+            before.append(now)
+            return record
+
+        assert states.change_environment(SHOP, change) == record
+        assert states.environment(SHOP) == record
+    assert before == [None, UNKNOWN, known]
+
+
+def test_a_change_that_fails_changes_nothing(states: States) -> None:
+    states.change_environment(SHOP, lambda _: UNKNOWN)
+    with pytest.raises(ZeroDivisionError):
+        states.change_environment(SHOP, lambda now: 1 // 0 or now or UNKNOWN)
     assert states.environment(SHOP) == UNKNOWN
+
+
+def test_changes_of_an_environment_side_by_side_are_all_there_afterwards(states: States) -> None:
+    def count(key: str) -> None:
+        for _ in range(20):
+            states.change_environment(
+                SHOP,
+                lambda now: replace(now or UNKNOWN, detail={**(now or UNKNOWN).detail, key: _of(now, key) + 1}),
+            )
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        list(pool.map(count, ("a", "b", "c")))
+    record = states.environment(SHOP)
+    assert record is not None
+    assert {key: record.detail[key] for key in ("a", "b", "c")} == {"a": 20, "b": 20, "c": 20}
+
+
+def _of(record: EnvironmentRecord | None, key: str) -> int:
+    return int(record.detail.get(key, 0)) if record is not None else 0
 
 
 def test_nothing_and_empty_are_two_things(states: States) -> None:
     empty = replace(UNKNOWN, verified="", hold="", hold_commit="", deployment="", detail={"inputs": None, "drift": ""})
-    states.set_environment(empty)
+    states.change_environment(SHOP, lambda _: empty)
     assert states.environment(SHOP) == empty != UNKNOWN
 
 
 def test_environments_are_sorted_by_name_and_do_not_touch_each_other(states: States) -> None:
     names = [EnvironmentName("shop", "staging"), EnvironmentName("blog", "production"), SHOP]
     for name in names:
-        states.set_environment(replace(UNKNOWN, name=name, hold_reason=str(name)))
+        states.change_environment(name, lambda _, name=name: replace(UNKNOWN, name=name, hold_reason=str(name)))  # type: ignore[misc]
     found = states.environments()
     assert [record.name for record in found] == sorted(names)
     assert all(record.hold_reason == str(record.name) for record in found)

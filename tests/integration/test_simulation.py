@@ -680,8 +680,8 @@ def _life(driven: Driven, body: dict[str, Any]) -> dict[str, Any]:
 # What is a machine's own, or is not there without a process: storage driver, control groups, process id, layers; and
 # the health check that happens to run.
 _OF_THE_MACHINE = {
-    "AppArmorProfile", "CgroupnsMode", "ContainerConfig", "Driver", "ExecIDs", "GraphDriver", "LastTagTime", "Log", "Pid",
-    "RootFS", "Size", "VirtualSize",
+    "AppArmorProfile", "CgroupnsMode", "ContainerConfig", "Driver", "ExecIDs", "GraphDriver", "LastTagTime", "Log",
+    "Pid", "RootFS", "Size", "VirtualSize",
 }  # fmt: skip
 _OF_THE_RUN = (
     (r"\b[0-9a-f]{64}\b", "ID"),

@@ -366,9 +366,8 @@ def test_a_deployment_is_found_by_the_beginning_of_its_id(installation: Installa
 def fill_with_hostile_text(installation: Installation) -> None:
     with installation.records() as records:
         reason = f"drift {HOSTILE}"
-        records.states.set_environment(
-            an_environment(hold="Held", hold_reason=reason, hold_commit="c" * 40, sync="OutOfSync")
-        )
+        held = an_environment(hold="Held", hold_reason=reason, hold_commit="c" * 40, sync="OutOfSync")
+        records.states.change_environment(held.name, lambda _: held)
         decision = {
             "outcome": "refused", "missing": [f"somebody {HOSTILE}"], "reasons": [{"rule": 1, "text": HOSTILE}],
         }  # fmt: skip

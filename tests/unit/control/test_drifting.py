@@ -6,7 +6,7 @@ Desired state, rendering, comparison, policy and database are real; the host is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +52,7 @@ class OneHost:
 
     state: ObservedState | None
     moved: dict[str, str] = field(default_factory=dict)  # tags that name another image by now
+    meanwhile: Callable[[], object] | None = None  # what somebody else does while the host is read
 
     def host(self, spec: HostSpec, jumps: tuple[HostSpec, ...]) -> OneHost:  # the port's signature
         assert (spec.name, jumps) == (TARGET.host, ())
@@ -62,6 +63,8 @@ class OneHost:
 
     def observe(self, request: ObservationRequest) -> ObservedState:
         assert request.compose_project == "shop"
+        if self.meanwhile is not None:
+            self.meanwhile()
         if self.state is None:
             raise HostUnreachable("no route", where="web-1")
         return self.state
@@ -85,7 +88,8 @@ class Watch:
     right: ObservedState
 
     def look(self) -> Seen | Heal:
-        return drifting.look(self.parts, PRODUCTION, self.place)
+        now = remembering.record(self.parts, PRODUCTION)
+        return drifting.look(self.parts, PRODUCTION, replace(self.place, record=now))
 
     def seen(self) -> Seen:
         found = self.look()
@@ -155,7 +159,9 @@ class Watching:
         parts.deployments.begin(replace(first, outcome=DeploymentState.QUEUED, finished_at=None), {})
         remembering.concluded(parts, replace(first, revision=revision), {})
         clock.move(hours=2)
-        return Watch(parts, hosts, clock, events, UpToDate(revision, at), hosts.state)
+        return Watch(
+            parts, hosts, clock, events, UpToDate(revision, at, remembering.record(parts, PRODUCTION)), hosts.state
+        )
 
 
 @pytest.fixture
@@ -352,8 +358,19 @@ def test_a_record_that_says_the_same_keeps_its_time(watching: Watching) -> None:
     watch = watching()
     before = remembering.record(watch.parts, PRODUCTION)
     watch.clock.move(hours=1)
-    assert remembering.write(watch.parts, before).updated_at == before.updated_at
-    assert remembering.write(watch.parts, replace(before, health="Degraded")).updated_at == watch.clock.now()
+    assert remembering.write(watch.parts, PRODUCTION, lambda now: now).updated_at == before.updated_at
+    worse = remembering.write(watch.parts, PRODUCTION, lambda now: replace(now, health="Degraded"))
+    assert (worse.health, worse.updated_at) == ("Degraded", watch.clock.now())
+
+
+def test_a_suspension_while_the_host_is_looked_at_is_not_undone(watching: Watching) -> None:
+    watch = watching("drift: heal\n")
+    watch.drifts()
+    watch.hosts.meanwhile = lambda: actions.suspend(watch.parts, PRODUCTION, "maintenance")
+    record = watch.seen().record
+    assert record.detail["suspended"] == "maintenance"
+    assert remembering.record(watch.parts, PRODUCTION).detail["suspended"] == "maintenance"
+    assert record.detail["drift"] is not None
 
 
 class Cut(SqlDeployments):

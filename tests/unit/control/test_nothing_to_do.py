@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -51,7 +51,7 @@ def verified_at_the_tip(database: Database, remote: Remote, tmp_path: Path, forg
     parts = parts_of(database, mirror, forge=forge)
     tip = mirror.branch_head("main")
     parts.states.set_trust(TrustRecord(repository=REPOSITORY_ID, revision=tip, roots=(), created_at=NOW))
-    parts.states.set_environment(replace(remembering.record(parts, GONE), verified=tip))
+    remembering.verified(parts, GONE, tip)
     return parts
 
 

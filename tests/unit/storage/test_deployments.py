@@ -62,7 +62,7 @@ def test_every_field_of_a_result_comes_back(database: Database, target: Target, 
 @given(record=records.environment_records)
 def test_every_field_of_an_environment_comes_back(database: Database, record: EnvironmentRecord) -> None:
     states = SqlStates(database)
-    states.set_environment(record)
+    assert states.change_environment(record.name, lambda _: record) == record
     assert states.environment(record.name) == record
     assert record in states.environments()
 
