@@ -86,7 +86,7 @@ def load(tree: Tree) -> DesiredState:
     _projects(tree, principals, problems)
     defaults = repository.model.defaults if repository else Choices()
     environments = _environments(tree, hosts, defaults, problems)
-    _unique_projects(environments, problems)
+    _unique_projects(environments, hosts, problems)
     if problems or repository is None or principals is None or policy is None:
         count = len(set(problems))
         text = f"the desired state has {count} problem{'' if count == 1 else 's'}"
@@ -457,11 +457,24 @@ def _named_files(
     return tuple(found)
 
 
-def _unique_projects(environments: Sequence[EnvironmentSpec], problems: list[Problem]) -> None:
-    taken: dict[tuple[str, str], EnvironmentSpec] = {}
+def _unique_projects(
+    environments: Sequence[EnvironmentSpec], hosts: Mapping[str, HostSpec | None], problems: list[Problem]
+) -> None:
+    """One environment for each Compose project on a machine, by whatever names and addresses the machine is called:
+    under a second name another environment could take the containers of the first for its own.
+    """
+    taken: dict[tuple[object, str], tuple[EnvironmentSpec, str]] = {}
     for environment in environments:
-        for host in environment.hosts:
-            other = taken.setdefault((host, environment.compose_project), environment)
-            if other is not environment:
-                text = f"the Compose project '{environment.compose_project}' is {other.name}'s on host '{host}' already"
-                problems.append(Problem(environment.location, text, "give it another compose_project"))
+        for name in environment.hosts:
+            host = hosts.get(name)
+            places: list[object] = [name]
+            if host is not None:
+                places += [(host.address, host.port, host.via, host.socket), (host.host_key or name, host.socket)]
+            found = [taken.setdefault((at, environment.compose_project), (environment, name)) for at in places]
+            for other, there in found:
+                if other is not environment:
+                    also = "" if there == name else f" (the same machine as '{there}')"
+                    project = environment.compose_project
+                    text = f"the Compose project '{project}' is {other.name}'s on host '{name}'{also} already"
+                    problems.append(Problem(environment.location, text, "give it another compose_project"))
+                    break

@@ -128,3 +128,21 @@ def test_a_file_with_more_values_than_anybody_would_write_is_given_up_while_it_i
     assert [str(problem) for problem in refused.value.problems] == [
         "hosts/web-1.yaml: has more than 50000 values (split the file)"
     ]
+
+
+def test_a_machine_under_a_second_name_is_the_same_machine() -> None:
+    first = with_files(sample(), {}).files["hosts/web-1.yaml"].content.decode()
+    for change in (("address: ", "address: also-"), ("host_key: ", "host_ca: ")):
+        second = "\n".join(line.replace(*change) for line in first.splitlines())
+        tree = with_files(
+            sample(),
+            {
+                "hosts/alias.yaml": second,
+                "projects/shop/taker/environment.yaml": "hosts: [alias]\ntier: production\ncompose: [../compose.yaml]\n"
+                'compose_project: shop-production\nvariables: {TAG: "1", GREETING: x}\n',
+            },
+        )
+        with pytest.raises(InvalidInput) as refused:
+            load(tree)
+        (problem,) = refused.value.problems
+        assert "is shop/production's on host 'alias' (the same machine as 'web-1') already" in problem.text
