@@ -1,7 +1,7 @@
 """Reads one project off an engine in a few pipelined rounds, all of it or nothing; called by host.
 
-Who has observed the project before says what it had then: that is asked for together with the listings, in one round,
-and taken only where the listings say that it is still all there is.
+Who has observed the project before says what it had then: that is read before the listings, in one round, and taken
+only where the listings say that it is still all there is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from reconciler.ports import ObservationRequest
 
 _ATTEMPTS = 5
 _LISTING = "/containers/json?all=1"
+_LISTINGS = (_LISTING, "/networks", "/volumes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +68,31 @@ def _attempt(
 ) -> ObservedState | None:
     """None when something of the project went or came between listing and reading it, or since `before`."""
     project = request.compose_project
-    listings = (_LISTING, "/networks", "/volumes")
-    listed = [] if before is not None else api.get(listings)
-    there = before or _listed(listed, request)
+    opening = None if before is not None else api.get(_LISTINGS)
+    there = _listed(opening, request) if opening is not None else before
+    assert there is not None
     named = tuple(sorted({name for name in request.images if is_reference(name)}))
-    paths = (
-        *(f"/containers/{number}/json" for number in there.containers),
-        *(f"/networks/{number}" for number in there.networks),
-        *(f"/images/{quote(name, safe='')}/json" for name in named),
-        _listing_of(project),
+    # What closes the round says whether all that was read before it is still all there is.
+    closing = _LISTINGS if opening is None else (_listing_of(project),)
+    answers = api.get(
+        (
+            *(f"/containers/{number}/json" for number in there.containers),
+            *(f"/networks/{number}" for number in there.networks),
+            *(f"/images/{quote(name, safe='')}/json" for name in named),
+            *closing,
+        )
     )
-    if not listed:
-        answers = api.get((*listings, *paths))
-        listed, answers = answers[: len(listings)], answers[len(listings) :]
-        if _listed(listed, request) != there:
-            return None
-    else:
-        answers = api.get(paths)
-    listing, _, volume_listing = listed
     ends = len(there.containers), len(there.containers) + len(there.networks)
     inspected, networks = answers[: ends[0]], answers[ends[0] : ends[1]]
-    images = [answer for answer in answers[ends[1] : -1] if answer is not None]
+    images = [answer for answer in answers[ends[1] : -len(closing)] if answer is not None]
     if None in inspected or None in networks:
         return None
-    if engine_output.project_ids(answers[-1], project) != there.containers:
+    last = answers[-len(closing) :]
+    if opening is None and _listed(last, request) != there:
         return None
+    if engine_output.project_ids(last[0], project) != there.containers:
+        return None
+    listing, _, volume_listing = opening or last
     containers = [engine_output.container(answer, fingerprinter, request.scope) for answer in inspected]
     known = {answer.get("Id") for answer in images}
     used = sorted({container.image_id for container in containers} - known)
