@@ -29,7 +29,7 @@ WRITERS = frozenset({"write", "maintain", "admin"})
 
 DECISIVE = frozenset({ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED})
 
-NOREPLY = re.compile(r"^(\d+)\+[^@\s]+@users\.noreply\.github\.com$", re.IGNORECASE)
+NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$", re.IGNORECASE)
 ADDRESS = re.compile(r"<([^<>\s]+)>")
 
 
