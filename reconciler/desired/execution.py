@@ -9,6 +9,7 @@ put in here follow that, and values that the diff compares are without it.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,7 @@ _REFUSED = {
     "credential_spec": "is for Windows containers",
     "extends": "is left over after rendering",
 }
+_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]{1,9})?")
 _RESERVED_LABELS = ("com.docker.compose.", "dev.reconciler.")
 _NAMESPACES = ("network_mode", "ipc", "pid")
 _FINISHED = "service_completed_successfully"
@@ -257,6 +259,10 @@ class _Work:
                     f"{path}.{key}", f"service '{name}': '{key}' {says}, which is not done here", f"remove {key}"
                 )
         result = {key: _plain_keys(value) for key, value in service.items() if key not in _LEFT_OUT}
+        restart = str(service.get("restart") or "no")
+        if not _RESTART.fullmatch(restart):
+            text = f"service '{name}': restart '{restart}' is no policy of the engine"
+            self.problem(f"{path}.restart", text, "say no, always, unless-stopped, on-failure or on-failure:N")
         for option in literal(service.get("security_opt") or ()):
             if _seccomp_file(str(option)):
                 text = (

@@ -132,9 +132,12 @@ def _ports(desired: DesiredTarget, touched: list[DesiredService], observed: Obse
     ]
     for other in desired.services:
         held += [(port, f"the service {other.name}") for port in host_ports(other) if other.replicas]
+    by_number: dict[tuple[int, str], list[tuple[HostPort, str]]] = {}  # a range is 65,535 of them, against as many
+    for port, holder in held:
+        by_number.setdefault(port[1:], []).append((port, holder))
     for service in touched:
         for port in host_ports(service) if service.replicas else ():
-            for taken, by in held:
+            for taken, by in by_number.get(port[1:], ()):
                 if by != f"the service {service.name}" and _clash(port, taken):
                     text = f"the port {_shown(port)} that {service.name} publishes is taken by {by}"
                     yield Obstacle(text, "publish another port, or free this one")
@@ -201,14 +204,17 @@ def _volumes(changes: tuple[Change, ...]) -> Iterator[Obstacle]:
 
 def is_in_the_way(desired: DesiredTarget, container: ObservedContainer) -> bool:
     """Whether a left-over container holds a host port or a name that some service of git needs."""
-    needed_ports = [port for wanted in desired.services for port in host_ports(wanted)]
+    needed_ports: dict[tuple[int, str], list[HostPort]] = {}
+    for wanted in desired.services:
+        for port in host_ports(wanted):
+            needed_ports.setdefault(port[1:], []).append(port)
     needed_names = {name for wanted in desired.services for name in container_names(desired, wanted)}
     if name_of(container) in needed_names:
         return True
     bindings = container.host_config.get("PortBindings") or {}
-    for port, entries in bindings.items():
+    for inner, entries in bindings.items():
         for entry in entries or ():
-            text = f"{entry.get('HostIp') or ''}:{entry.get('HostPort') or ''}/{port.partition('/')[2]}"
-            if any(_clash(mine, held) for held in parse_port(text) for mine in needed_ports):
+            text = f"{entry.get('HostIp') or ''}:{entry.get('HostPort') or ''}/{inner.partition('/')[2]}"
+            if any(_clash(mine, held) for held in parse_port(text) for mine in needed_ports.get(held[1:], ())):
                 return True
     return False

@@ -409,3 +409,11 @@ def test_no_data_directory_lies_below_another_one_so_that_no_container_can_plant
         assert directory.path == f"/var/lib/reconciler/data/demo/production/{place}"
     (problem,) = problems_of(service("volumes: ['./data/inner:/inner', './data:/data']"))
     assert "'projects/demo/production/data/inner' lies inside 'projects/demo/production/data'" in problem
+
+
+@pytest.mark.parametrize("policy", ["on-failure:x", "on-failure:9999999999", "sometimes"])
+def test_a_restart_policy_that_no_engine_knows_is_refused(policy: str) -> None:
+    (problem,) = problems_of(service(f"restart: '{policy}'"))
+    assert f"restart '{policy}' is no policy of the engine" in problem
+    for known in ("no", "always", "unless-stopped", "on-failure", "on-failure:3"):
+        assert execution(service(f"restart: '{known}'"))["restart"] == known

@@ -378,6 +378,15 @@ def test_a_port_that_somebody_else_publishes_stops_the_plan(ports: tuple[str, ..
     assert ("the port 8080/tcp that web publishes is taken by the container theirs" in texts(plan)) is clash
 
 
+def test_all_ports_of_a_host_against_all_of_another_service_are_looked_up_and_not_compared_one_by_one() -> None:
+    everything = {"ports": [{"target": port, "published": str(port), "protocol": "tcp"} for port in range(1, 30_001)]}
+    last = {"ports": [{"target": 1, "published": "30000", "protocol": "tcp"}]}
+    plan = plan_of(a_target({"a": everything, "b": last, "c": everything}), empty_host())
+    found = texts(plan)
+    assert "the port 30000/tcp that b publishes is taken by the service a" in found
+    assert "the port 29999/tcp that a publishes is taken by the service c" in found
+
+
 def test_two_services_or_replicas_cannot_publish_one_port() -> None:
     target = a_target({"a": {"ports": HTTP}, "b": {"ports": HTTP}})
     assert "the port 8080/tcp that a publishes is taken by the service b" in texts(plan_of(target, empty_host()))
