@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from reconciler.control import pipeline, queries
@@ -18,8 +19,14 @@ def everything(parts: Parts) -> dict[str, Any]:
     deployments: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
 
-    def failed(request: Request | str, error: ReconcilerError) -> None:
-        failures.append({"request": str(request), "error": str(error), "code": error.code})
+    def failed(request: Request | str, error: Exception) -> None:
+        text, code = repr(error), "CRASHED"
+        if isinstance(error, ReconcilerError):
+            text, code = str(error), error.code
+        else:
+            crash = {"request": str(request), "reason": text, "traceback": traceback.format_exc()}
+            parts.progress("request.crashed", crash)
+        failures.append({"request": str(request), "error": text, "code": code})
 
     try:
         parts.source.fetch()
@@ -30,7 +37,7 @@ def everything(parts: Parts) -> dict[str, Any]:
     for pull in pulls:
         try:
             gate = pipeline.review(parts, pull.number)
-        except ReconcilerError as error:
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw on one pull request is no other's business
             failed(ReviewRequest(pull.number), error)
         else:
             answer = "not judged" if gate is None else outcome(gate)
@@ -44,7 +51,7 @@ def everything(parts: Parts) -> dict[str, Any]:
     for name in names:
         try:
             done = pipeline.reconcile(parts, name)
-        except ReconcilerError as error:
+        except Exception as error:  # noqa: BLE001 - nor on one environment
             failed(str(name), error)
         else:
             environments.append(queries.environment_data(done.record))
