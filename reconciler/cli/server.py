@@ -15,6 +15,9 @@ from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option,
 from reconciler.model.errors import InvalidInput, Terminal
 
 
+SIGNAL_SECONDS = 0.5
+
+
 @click.command("serve")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="JSON: one line when ready, log lines on stderr.")
@@ -62,7 +65,8 @@ def _serve(config: Path, as_json: bool) -> None:
         scheduler.start()
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         click.echo(json.dumps({"ok": True, "data": {"url": address}}) if as_json else f"reconciler serves at {address}")
-        stopping.wait()
+        while not stopping.wait(SIGNAL_SECONDS):  # Python sees a signal that another thread got only when it wakes up
+            pass
         scheduler.shutdown(wait=False)
         server.should_exit = True
         controller.stop()
