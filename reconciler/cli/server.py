@@ -14,7 +14,6 @@ import click
 from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, telling_errors, text_of
 from reconciler.model.errors import InvalidInput, Terminal
 
-
 SIGNAL_SECONDS = 0.5
 
 

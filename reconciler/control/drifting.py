@@ -63,7 +63,7 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
         if known:
             parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, parts.clock.now())
             parts.progress("drift.ended", {"environment": str(name)})
-        return Seen(remembering.write(parts, name, partial(_synced, health=health)))
+        return Seen(remembering.write(parts, name, partial(_synced, health=health), now))
     drift = _remember(parts, name, known, drifted)
     refusal = _not_healed(parts, name, environment, place, drifted)
     if refusal is not None:

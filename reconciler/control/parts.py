@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.ports import (
@@ -24,7 +24,8 @@ from reconciler.ports import (
 class Parts:
     """Every port, and the few values that belong to this installation.
 
-    `branch` is the deploy branch, `owner` this process's name in leases and locks.
+    `branch` is the deploy branch, `owner` this process's name in leases and locks; `told` are the landed commits of
+    which the forge has been told all there was to tell.
     """
 
     source: Source
@@ -41,3 +42,4 @@ class Parts:
     progress: Progress
     branch: str
     owner: str
+    told: set[str] = field(default_factory=set)

@@ -86,7 +86,8 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
                         return Reconciled(remembering.record(parts, name), tuple(made), Done())
                     case drifting.Seen(record=record, again=again):
                         after = Again(again, "drift or an unreachable host") if again is not None else Done()
-                        publishing.deployed(parts, place.revision)
+                        if record != place.record or not publishing.told(parts, place.revision):
+                            publishing.deployed(parts, place.revision)
                         return Reconciled(record, tuple(made), after)
 
 

@@ -248,7 +248,7 @@ def observation_request(goal: DesiredTarget, images: Mapping[str, ImageResolutio
 def known_values(parts: Parts, name: EnvironmentName, before: Snapshot | None, after: Snapshot) -> Mapping[str, str]:
     """Fingerprints of the environment's non-secret values in git, before and after, with their clear text."""
     known: dict[str, str] = {}
-    for at in (before, after):
+    for at in (after,) if before is after else (before, after):
         environment = at.state.environment(name) if at is not None else None
         if at is not None and environment is not None:
             known.update(desiring.known_values(render(parts, at, environment), str(name), parts.fingerprinter))

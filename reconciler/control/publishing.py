@@ -125,6 +125,7 @@ def deployed(parts: Parts, revision: str) -> None:
 
     A forge that is down is asked again with the next reconciliation; the record does not wait for it.
     """
+    parts.told.discard(revision)
     latest: dict[str, Deployment] = {}
     for deployment in parts.deployments.of_revision(revision):
         if deployment.kind.value in ("change", "rollback"):
@@ -136,6 +137,7 @@ def deployed(parts: Parts, revision: str) -> None:
     }
     said = held | {name: f"{name} {d.outcome.value}" for name, d in latest.items() if name not in held}
     if not said:
+        parts.told.add(revision)
         return
     if held:
         state = statuses.FAILURE
@@ -148,6 +150,11 @@ def deployed(parts: Parts, revision: str) -> None:
     _landed_status(parts, revision, statuses.status(statuses.DEPLOY, state, text))
 
 
+def told(parts: Parts, revision: str) -> bool:
+    """Whether this process has said of a landed commit what there was to say; what changes since is said at once."""
+    return revision in parts.told
+
+
 def _badness(deployment: Deployment) -> int:
     if deployment.outcome is DeploymentState.SUCCEEDED:
         return 0
@@ -158,6 +165,7 @@ def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
     facts = {"state": text.state, "description": text.description}
     latest = parts.ledger.latest("deploy-status", sha)
     if latest is not None and _data(latest.body) == facts:
+        parts.told.add(sha)
         return
     try:
         parts.forge.write_status(sha, _report(text))
@@ -165,6 +173,7 @@ def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
         parts.progress("status.delayed", {"revision": sha, "reason": str(error)})
         return
     parts.ledger.append("deploy-status", sha, facts, parts.clock.now())
+    parts.told.add(sha)
 
 
 def _say(

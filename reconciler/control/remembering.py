@@ -76,13 +76,16 @@ def _unknown(parts: Parts, name: EnvironmentName) -> EnvironmentRecord:
 
 
 def write(
-    parts: Parts, name: EnvironmentName, change: Callable[[EnvironmentRecord], EnvironmentRecord]
+    parts: Parts,
+    name: EnvironmentName,
+    change: Callable[[EnvironmentRecord], EnvironmentRecord],
+    before: EnvironmentRecord | None = None,
 ) -> EnvironmentRecord:
-    """Change what is known, dated now; what would say the same as before is left alone.
+    """Change what is known, dated now; what would say the same as `before` (read when it is not given) is left alone.
 
     `change` is given the record as it is when it is written: a suspension by another process is not undone by us.
     """
-    before = parts.states.environment(name)
+    before = before or parts.states.environment(name)
     if before is not None and change(before) == before:
         return before
     return parts.states.change_environment(

@@ -68,9 +68,8 @@ def _attempt(
 ) -> ObservedState | None:
     """None when something of the project went or came between listing and reading it, or since `before`."""
     project = request.compose_project
-    opening = None if before is not None else api.get(_LISTINGS)
-    there = _listed(opening, request) if opening is not None else before
-    assert there is not None
+    opening = api.get(_LISTINGS) if before is None else None
+    there = before if before is not None else _listed(opening or [], request)
     named = tuple(sorted({name for name in request.images if is_reference(name)}))
     # What closes the round says whether all that was read before it is still all there is.
     closing = _LISTINGS if opening is None else (_listing_of(project),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
@@ -26,18 +26,25 @@ class SqlStates:
     """Implements ports.States."""
 
     database: Database
+    _pinned: list[TrustRecord] = field(default_factory=list, init=False, repr=False)
 
     def trust(self) -> TrustRecord | None:
-        """What `trust init` pinned, None before it."""
-        with self.database.reading() as connection:
-            value = connection.execute(select(settings.c.value).where(settings.c.name == "trust")).scalar()
-        return _TRUST.validate_json(value) if value else None
+        """What `trust init` pinned, None before it. It is never changed, and so read once."""
+        if not self._pinned:
+            with self.database.reading() as connection:
+                value = connection.execute(select(settings.c.value).where(settings.c.name == "trust")).scalar()
+            if value is None:
+                return None
+            self._pinned.append(_TRUST.validate_json(value))
+        return self._pinned[0]
 
     def set_trust(self, trust: TrustRecord) -> None:
         """Pin once; Terminal when something is pinned already."""
         with self.database.writing() as connection:
             if connection.execute(select(settings.c.name).where(settings.c.name == "trust")).first():
-                raise Terminal("trust is pinned already", hint="`reconciler trust reset` is the way to change it")
+                raise Terminal(
+                    "trust is pinned already", hint="it is never changed; to begin anew, name a new database"
+                )
             connection.execute(insert(settings).values(name="trust", value=_TRUST.dump_json(trust).decode()))
 
     def environment(self, name: EnvironmentName) -> EnvironmentRecord | None:

@@ -76,7 +76,7 @@ def test_every_field_of_trust_comes_back(database: Database, trust: TrustRecord)
     with database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM settings")
     states.set_trust(trust)
-    assert states.trust() == trust
+    assert SqlStates(database).trust() == trust
 
 
 @pytest.mark.parametrize(
