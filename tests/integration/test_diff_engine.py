@@ -26,7 +26,7 @@ services:
     ipc: shareable
   wide:
     image: IMAGE
-    command: ["sleep", "1000000", "$$HOME"]
+    command: ["sh", "-c", "sleep 1000000", "$$HOME"]
     entrypoint: ["/bin/busybox"]
     environment: {GREETING: "hello", EMPTY: "", DOLLAR: "a$$b", NUMBER: 1}
     ports: ["127.0.0.1:28080:80", "28081:81/udp", "82", "28090-28092:90-92"]
