@@ -157,6 +157,7 @@ class _Walk:
     ) -> None:
         self.parts, self.trust, self.name, self.tip = parts, trust, name, tip
         self.at, self.verified = at, verified
+        self.rules = at
 
     def step(self, step: history.Step, stopped: Stopped | None) -> Deploy | Stopped | None:
         """One landing, or one run of commits that is none; what stops the walk after it, None when nothing does."""
@@ -183,13 +184,14 @@ class _Walk:
             return self.land(step, change)
         gate = self.accepted(step, change)
         if isinstance(gate, Open):
+            self.rules = change.after
             if stopped is None:
                 self.pass_over(step, change.after)
             return stopped
         return _closed(gate, step.revision)
 
     def pass_over(self, step: history.Step, after: Snapshot) -> None:
-        self.verified, self.at = step.revision, after
+        self.verified, self.at, self.rules = step.revision, after, after
 
     def undone(self, after: Snapshot) -> bool:
         """Whether all that this environment is made of, and every rule, is as at the verified revision."""
@@ -217,6 +219,7 @@ class _Walk:
             environment=self.name,
             targets=planning.targets_of(self.at, change.after, self.name) if plans else (),
             holds=(held,) if held is not None else (),
+            rules=self.rules,
             tip=self.tip,
         )
         kind = changes.kind_of(self.parts, reading.pull_request, change)

@@ -55,12 +55,24 @@ def rules_at(parts: Parts, trust: TrustRecord, sha: str) -> Snapshot:
     try:
         return planning.snapshot(parts.source.tree(sha))
     except InvalidInput:
-        verified = [r.verified for r in parts.states.environments() if r.verified is not None]
-        newest = trust.revision
-        for revision in verified:
-            if parts.source.is_ancestor(newest, revision):
-                newest = revision
-        return planning.snapshot(parts.source.tree(newest))
+        return _newest_verified(parts, trust)
+
+
+def accepted_rules(parts: Parts, trust: TrustRecord, base: Snapshot) -> Snapshot:
+    """The tree whose rules judge a pull request on `base`: where its rules are not those of the newest verified
+    revision, nobody has accepted them yet, and they neither loosen nor block anything.
+    """
+    verified = _newest_verified(parts, trust)
+    files = parts.source.changed_paths(verified.tree.oid, base.tree.oid)
+    return verified if approvals.rule_changes(verified.state, base.state, files).rules_touched else base
+
+
+def _newest_verified(parts: Parts, trust: TrustRecord) -> Snapshot:
+    newest = trust.revision
+    for record in parts.states.environments():
+        if record.verified is not None and parts.source.is_ancestor(newest, record.verified):
+            newest = record.verified
+    return planning.snapshot(parts.source.tree(newest))
 
 
 @dataclass(frozen=True, slots=True)

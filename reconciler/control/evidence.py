@@ -114,11 +114,15 @@ def before_merge(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a decision after the merge is made: one environment (or none, for a landing that only changes rules)."""
+    """Where a decision after the merge is made: one environment (or none, for a landing that only changes rules).
+
+    `rules` are those that were accepted last before the landing, `tip` those of now, None where they cannot be read.
+    """
 
     environment: EnvironmentName | None
     targets: tuple[Target, ...]
     holds: tuple[str, ...]
+    rules: Snapshot
     tip: Snapshot | None
 
 
@@ -133,7 +137,7 @@ def after_merge(
     kind: Kind,
 ) -> Evidence:
     """All that the decision on a landing looks at: the rules before it and at the tip must both pass."""
-    origins = {"before the landing": change.before}
+    origins = {"before the landing": place.rules}
     if place.tip is not None:
         origins["the tip"] = place.tip
     judged = judge(parts, change, plans, place.targets, kind, reading, landing, origins)

@@ -44,7 +44,8 @@ def review(parts: Parts, number: int) -> Gate | None:
         publishing.unplannable(parts, reading, str(error))
         return None
     kind = changes.kind_of(parts, pull, change)
-    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, {"the base": change.before})
+    rules = {"the base": changes.accepted_rules(parts, trust, change.before)}
+    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, rules)
     found = evidence.before_merge(parts, trust, reading, change, plans, judged)
     gate = approvals.decide(found, parts.clock.now())
     publishing.post(parts, reading, plans, judged, gate)

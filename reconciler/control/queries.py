@@ -145,7 +145,8 @@ def plan_pull_request(parts: Parts, number: int) -> Preview:
     change = changes.between(parts, changes.rules_at(parts, trust, base), parts.source.tree_at(preview.tree))
     plans = planning.plan_change(parts, change.before, change.after, change.environments)
     kind = changes.kind_of(parts, pull, change)
-    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, {"the base": change.before})
+    rules = {"the base": changes.accepted_rules(parts, trust, change.before)}
+    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, rules)
     found = evidence.before_merge(parts, trust, reading, change, plans, judged)
     gate = approvals.decide(found, parts.clock.now())
     return _preview(plans, gate, {"pull_request": number, "head": pull.head_sha, "kind": kind.kind.value})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -169,6 +170,12 @@ class Stage:
         """The gate's answer on an open pull request, made now; {"outcome": "open"} when it is open."""
         answer: dict[str, Any] = queries.plan_pull_request(self.parts, number).data["gate"]
         return answer
+
+    def plan_digest(self, number: int) -> str:
+        """The digest of production's plan as it was posted last on a pull request."""
+        entry = self.parts.ledger.latest("plan-posted", f"pull-request/{number}")
+        assert entry is not None, f"no plan was posted on {number}"
+        return str(json.loads(entry.body)["data"]["digests"]["app/production@web-1"])
 
     def rules(self, number: int) -> list[int]:
         """The numbers with which the gate refuses a pull request now."""

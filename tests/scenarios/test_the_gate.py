@@ -289,6 +289,59 @@ def test_a_plan_comment_that_somebody_else_wrote_into_was_not_read(calm: Stage) 
     reverted(calm, refused_after_merge(calm, number, 21))
 
 
+# -- under whose rules ---------------------------------------------------------------------------------------------
+
+
+RULE = "actions: [deploy, rollback]\n    need: {approvals: 1, from_group: operators}"
+LOWER_RULE = RULE.replace("operators", "sre")
+LOWERED, RAISED = replace("policy.yaml", RULE, LOWER_RULE), replace("policy.yaml", LOWER_RULE, RULE)
+
+
+def test_a_pull_request_does_not_lower_its_own_gate(calm: Stage) -> None:
+    def lowered_and_more(clone: Path) -> None:
+        LOWERED(clone)
+        greet("lowered")(clone)
+
+    number = proposed(calm, "agent/lowered", lowered_and_more)
+    calm.approve(number)
+    assert calm.rules(number) == [46]
+    comment = plan_comment(calm, number)["body"]
+    assert "split it, the rules first" in comment
+    refused_after_merge(calm, number, 46)
+    # What undoes both at once is refused for the same reason: the rules go back first, then the rest.
+    with nothing_applied(calm):
+        for branch, edit in (("agent/rules-back", RAISED), ("agent/rest-back", greet("first"))):
+            number = proposed(calm, branch, edit)
+            calm.approve(number)
+            assert calm.gate(number) == {"outcome": "open"}
+            calm.reviewer.merge(number)
+            calm.run()
+    for name in (PRODUCTION, SPARE):
+        status = calm.status(name)
+        assert (status["hold"], status["sync"]) == (None, "Synced"), status
+
+
+def test_rules_change_by_a_pull_request_of_their_own_that_those_approve_who_are_asked_for(calm: Stage) -> None:
+    number = proposed(calm, "agent/rules", LOWERED)
+    assert calm.author.statuses(calm.author.pull(number)["head"]["sha"])["reconciler/approval"]["state"] == "pending"
+    calm.approve(number, "keeper")  # of the group that the new rules ask for, and not of the one that the old ones do
+    assert calm.gate(number)["outcome"] == "waiting"
+    calm.approve(number, "operator")  # of both
+    assert calm.gate(number) == {"outcome": "open"}
+    with nothing_applied(calm):
+        sha = merged_anyway(calm, number)
+        assert [calm.status(name)["reason"] for name in (PRODUCTION, SPARE)] == ["", ""]
+    # They hold from now on, also for their own undoing.
+    number = revert_pull_request(calm, sha)
+    calm.approve(number)
+    assert calm.gate(number)["outcome"] == "waiting"
+    calm.approve(number, "operator")
+    assert calm.gate(number) == {"outcome": "open"}
+    with nothing_applied(calm):
+        merged_anyway(calm, number)
+        assert [calm.status(name)["hold"] for name in (PRODUCTION, SPARE)] == [None, None]
+
+
 # -- how it landed -------------------------------------------------------------------------------------------------
 
 

@@ -46,3 +46,37 @@ def test_one_change_does_not_void_another(stage: Stage) -> None:
     stage.reviewer.merge(second)
     stage.run()
     assert (stage.greeting(PRODUCTION), stage.greeting(SPARE)) == ("second", "other")
+
+
+def test_a_plan_that_changed_since_the_approval_waits_for_consent_to_the_new_one(stage: Stage) -> None:
+    number = stage.propose_and_approve(greet("second"))
+    approved = stage.plan_digest(number)
+    merged = stage.reviewer.merge(number)
+    # Somebody changes the container by hand: what the approved change would do now is something else.
+    stage.host().docker("update", "--memory", "64m", "--memory-swap", "64m", "app-production-web-1")
+    before = stage.containers()
+    stage.run()
+    status = stage.status()
+    assert (status["hold"], status["commit"]) == ("AwaitingConsent", merged)
+    assert "(gate 28)" in status["reason"], status
+    assert stage.author.statuses(merged)["reconciler/deploy"]["state"] == "failure"
+    assert (stage.containers(), len(stage.deployments())) == (before, 1)
+    # The merged pull request shows the plan as it is now, and the old approval is none of it, however often we look.
+    (comment,) = stage.author.comments(number)
+    assert "The plan changed after the merge" in comment["body"]
+    assert "memory" in comment["body"]
+    assert stage.plan_digest(number) != approved
+    stage.run()
+    assert len(stage.deployments()) == 1
+    # Neither is one by whoever stands behind the agent. Somebody who counts reads it and approves again.
+    stage.approve(number, "author")
+    stage.run()
+    assert len(stage.deployments()) == 1
+    stage.approve(number)
+    stage.run()
+    record = stage.deployments()[0]
+    assert (record["revision"], record["outcome"]) == (merged, "succeeded"), record["reason"]
+    assert record["plan_digest"] == stage.plan_digest(number) != approved
+    assert (stage.status()["sync"], stage.status()["hold"]) == ("Synced", None)
+    assert stage.greeting() == "second"
+    assert stage.author.statuses(merged)["reconciler/deploy"]["state"] == "success"
