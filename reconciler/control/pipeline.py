@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler import approvals
-from reconciler.control import advancing, changes, drifting, evidence, execution, planning, publishing, remembering
+from reconciler.control import advancing, drifting, execution, judging, publishing, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.requests import Again, Done, Parked, Result
 from reconciler.model.approval import Gate
@@ -38,18 +37,12 @@ def review(parts: Parts, number: int) -> Gate | None:
         case CleanMerge(tree=merged):
             pass
     try:
-        change = changes.between(parts, changes.rules_at(parts, trust, base), parts.source.tree_at(merged))
-        plans = planning.plan_change(parts, change.before, change.after, change.environments)
+        judged = judging.open_pull_request(parts, trust, reading, base, merged)
     except InvalidInput as error:
         publishing.unplannable(parts, reading, str(error))
         return None
-    kind = changes.kind_of(parts, pull, change)
-    rules = {"the base": changes.accepted_rules(parts, trust, change.before)}
-    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, rules)
-    found = evidence.before_merge(parts, trust, reading, change, plans, judged)
-    gate = approvals.decide(found, parts.clock.now())
-    publishing.post(parts, reading, plans, judged, gate)
-    return gate
+    publishing.post(parts, reading, judged.plans, judged.verdicts, judged.gate)
+    return judged.gate
 
 
 @dataclass(frozen=True, slots=True)

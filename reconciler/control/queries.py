@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reconciler import approvals, diff
+from reconciler import diff
 from reconciler.apply.execution import subject_of
-from reconciler.control import changes, drifting, evidence, planning, remembering
+from reconciler.control import drifting, judging, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Snapshot, TargetPlan
 from reconciler.model.approval import Gate
@@ -142,14 +142,9 @@ def plan_pull_request(parts: Parts, number: int) -> Preview:
     preview = parts.source.merge_preview(base, pull.head_sha)
     if not isinstance(preview, CleanMerge):
         raise InvalidInput(f"pull request {number} does not merge with {parts.branch}: {', '.join(preview.paths)}")
-    change = changes.between(parts, changes.rules_at(parts, trust, base), parts.source.tree_at(preview.tree))
-    plans = planning.plan_change(parts, change.before, change.after, change.environments)
-    kind = changes.kind_of(parts, pull, change)
-    rules = {"the base": changes.accepted_rules(parts, trust, change.before)}
-    judged = evidence.judge(parts, change, plans, change.targets, kind, reading, None, rules)
-    found = evidence.before_merge(parts, trust, reading, change, plans, judged)
-    gate = approvals.decide(found, parts.clock.now())
-    return _preview(plans, gate, {"pull_request": number, "head": pull.head_sha, "kind": kind.kind.value})
+    judged = judging.open_pull_request(parts, trust, reading, base, preview.tree)
+    data = {"pull_request": number, "head": pull.head_sha, "kind": judged.kind.kind.value}
+    return _preview(judged.plans, judged.gate, data)
 
 
 def plan_revision(parts: Parts, sha: str) -> Preview:
