@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from reconciler.desired.files import read_duration
 from reconciler.desired.reading import read_content
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Problem
 
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-_LONGEST_SECONDS = 7 * 24 * 3600.0
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST = timedelta(days=7)
 
 
 def _duration(value: object) -> timedelta:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    if not 0 < seconds <= _LONGEST_SECONDS:
-        raise ValueError(
-            f"should be a duration like 15s, 5m or 1h, more than nothing and at most a week, not '{value}'"
-        )
-    return timedelta(seconds=seconds)
+    said = f"should be a duration like 15s, 5m or 1h, more than nothing and at most a week, not '{value}'"
+    try:
+        duration = read_duration(str(value))
+    except ValueError:
+        raise ValueError(said) from None
+    if not timedelta(0) < duration <= LONGEST:
+        raise ValueError(said)
+    return duration
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]

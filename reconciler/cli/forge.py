@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from reconciler.listening import address
+
 
 @click.group("forge")
 def forge_command() -> None:
@@ -23,12 +25,13 @@ def serve_forge(data: Path, listen: str, seed: Path | None, as_json: bool) -> No
     from reconciler.cli.envelope import telling_errors
     from reconciler.localforge.server import serve
 
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise click.UsageError("--listen takes HOST:PORT")
+    try:
+        host, port = address(listen)
+    except ValueError as error:
+        raise click.UsageError(f"--listen: {error}") from None
 
     def ready(url: str) -> None:
         click.echo(json.dumps({"ok": True, "data": {"url": url}}) if as_json else f"embedded forge at {url}")
 
     with telling_errors(as_json):
-        serve(data, host, int(port), seed, ready)
+        serve(data, host, port, seed, ready)

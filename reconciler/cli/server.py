@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import threading
 from pathlib import Path
 from types import FrameType
@@ -12,7 +11,8 @@ from types import FrameType
 import click
 
 from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, telling_errors, text_of
-from reconciler.model.errors import InvalidInput, Terminal
+from reconciler.listening import address, listen, url
+from reconciler.model.errors import InvalidInput
 
 SIGNAL_SECONDS = 0.5
 
@@ -40,7 +40,10 @@ def _serve(config: Path, as_json: bool) -> None:
     from reconciler.settings import read_settings
 
     settings = read_settings(config)
-    host, port = _address(settings.listen, config)
+    try:
+        host, port = address(settings.listen)
+    except ValueError as error:
+        raise InvalidInput(f"listen: {error}", where=str(config)) from None
     with listen(host, port) as listening, open_parts(config) as parts:
         controller = Controller(parts)
         hooks = Hooks(webhook(settings), parts.states.delivery_seen, parts.clock.now, controller.put)
@@ -62,41 +65,14 @@ def _serve(config: Path, as_json: bool) -> None:
         web.start()
         controller.start()
         scheduler.start()
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-        click.echo(json.dumps({"ok": True, "data": {"url": address}}) if as_json else f"reconciler serves at {address}")
+        at = url(listening, host)
+        click.echo(json.dumps({"ok": True, "data": {"url": at}}) if as_json else f"reconciler serves at {at}")
         while not stopping.wait(SIGNAL_SECONDS):  # Python sees a signal that another thread got only when it wakes up
             pass
         scheduler.shutdown(wait=False)
         server.should_exit = True
         controller.stop()
         web.join(timeout=10)
-
-
-def _address(text: str, config: Path) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise InvalidInput(f"listen: '{text}' is not HOST:PORT", where=str(config))
-    return host, int(port)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose connections answer at once. Terminal when the address cannot be had.
-
-    It names its protocol, because asyncio switches Nagle's delay (40 ms an answer) off only where it is named;
-    `socket.create_server` leaves it out.
-    """
-    listening = socket.socket(
-        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(100)
-    except OSError as error:
-        listening.close()
-        raise Terminal(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    return listening
 
 
 @click.command("reconcile")

@@ -24,6 +24,7 @@ from yaml.events import (
 )
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from reconciler.desired.documents import UNFIT
 from reconciler.model.desired import RenderInput
 from reconciler.model.location import Location, Problem
 
@@ -43,8 +44,6 @@ _REMOTE = re.compile(r"://|^[a-z0-9+.-]+:|^[^/]*@|^github\.com/|\.git(#|$)", re.
 _HIDDEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]|\r(?!\n)"
 )
-# What an escape of YAML can write and no program takes: NUL, and halves of a character.
-_UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # They would steer Compose, Go or the loader instead of filling in a value.
 _RESERVED = re.compile(
@@ -84,7 +83,7 @@ def admit(inputs: RenderInput) -> Admission:
             )
     sizes = [len(f"{name}={value}".encode("utf-8", "surrogatepass")) for name, value in inputs.variables]
     for (name, value), size in zip(inputs.variables, sizes, strict=True):
-        if _UNFIT.search(value):
+        if UNFIT.search(value):
             admission.refuse(inputs.compose[0], None, f"variable '{name}' holds a character that no text has")
         if size > LONGEST_VARIABLE:
             admission.refuse(inputs.compose[0], None, f"variable '{name}' is longer than {LONGEST_VARIABLE} bytes")
@@ -343,7 +342,7 @@ def _bound(path: str, text: str, admission: Admission) -> None:
                 if anchor is not None:
                     sizes[anchor], heights[anchor] = total - before, height
             case ScalarEvent(anchor=anchor, value=value):
-                if _UNFIT.search(value):
+                if UNFIT.search(value):
                     return admission.refuse(path, line, "a character that no text has", "remove the escape")
                 weight = 1 + len(value) // 64
                 total += weight

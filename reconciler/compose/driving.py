@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.compose import process
 from reconciler.compose.arguments import arguments
 from reconciler.compose.redaction import redact
+from reconciler.desired.execution import seccomp_file
 from reconciler.model.errors import InvalidInput, Terminal
 from reconciler.model.plan import ServiceOperation
 from reconciler.model.redaction import printable
@@ -98,7 +99,7 @@ def _self_contained(model: bytes, service: str) -> Mapping[str, Any]:
             if isinstance(definition, dict) and definition.get(key) is not None:
                 raise InvalidInput(f"service '{name}' of the execution model has '{key}', which Compose must not get")
         for option in (definition.get("security_opt") or ()) if isinstance(definition, dict) else ():
-            if str(option).startswith(("seccomp=", "seccomp:")) and option[8:] not in ("unconfined", "builtin"):
+            if seccomp_file(str(option)):
                 raise InvalidInput(f"service '{name}' of the execution model has a seccomp profile, a file of ours")
     for kind in ("networks", "volumes"):
         for name, definition in (parsed.get(kind) or {}).items():

@@ -50,8 +50,8 @@ def between(parts: Parts, before: Snapshot, tree: Tree) -> Change:
     return Change(before, after, files, planning.affected(parts, before, after), rules)
 
 
-def rules_at(parts: Parts, trust: TrustRecord, sha: str) -> Snapshot:
-    """The tree whose rules judge: that of `sha`, or of the newest verified revision where `sha` cannot be read."""
+def base_at(parts: Parts, trust: TrustRecord, sha: str) -> Snapshot:
+    """What a pull request changes: the tree of `sha`, or of the newest verified revision where `sha` cannot be read."""
     try:
         return planning.snapshot(parts.source.tree(sha))
     except InvalidInput:

@@ -143,7 +143,7 @@ class Controller:
         if not alive or self._stopping:
             return False, "the loop does not run"
         try:
-            self.parts.states.trust()
+            self.parts.states.environments()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no database
             return False, f"the database does not answer ({type(error).__name__})"
         try:

@@ -29,7 +29,7 @@ def open_pull_request(parts: Parts, trust: TrustRecord, reading: PullRequestRead
 
     InvalidInput with every problem of the files where there is no plan.
     """
-    change = changes.between(parts, changes.rules_at(parts, trust, base), parts.source.tree_at(merged))
+    change = changes.between(parts, changes.base_at(parts, trust, base), parts.source.tree_at(merged))
     plans = planning.plan_change(parts, change.before, change.after, change.environments)
     kind = changes.kind_of(parts, reading.pull_request, change)
     rules = {"the base": changes.accepted_rules(parts, trust, change.before)}

@@ -25,7 +25,7 @@ _MOST_NODES = 50_000  # after aliases are expanded; the largest Compose file see
 _MOST_DEPTH = 60
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,14})\Z")  # what is longer is no number that anything here means
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.[0-9]+([eE][-+]?[0-9]+)?\Z")
-_UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # what an escape can write and no program takes
+UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # what an escape can write and no program takes
 _PLAIN = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(
     _PLAIN + word for word in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")
@@ -194,7 +194,7 @@ class _Check:
         return True
 
     def _check_text(self, node: yaml.ScalarNode) -> None:
-        if _UNFIT.search(node.value):
+        if UNFIT.search(node.value):
             place = Location(self._file, node.start_mark.line + 1)
             self._found.add(Problem(place, "has a character that no text has", "remove the escape"))
 

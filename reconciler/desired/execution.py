@@ -264,7 +264,7 @@ class _Work:
             text = f"service '{name}': restart '{restart}' is no policy of the engine"
             self.problem(f"{path}.restart", text, "say no, always, unless-stopped, on-failure or on-failure:N")
         for option in literal(service.get("security_opt") or ()):
-            if _seccomp_file(str(option)):
+            if seccomp_file(str(option)):
                 text = (
                     f"service '{name}': security_opt '{option}' names a profile, which Compose would read from our disk"
                 )
@@ -489,7 +489,7 @@ class _Work:
         )
 
 
-def _seccomp_file(option: str) -> bool:
+def seccomp_file(option: str) -> bool:
     """Whether Compose takes this for the name of a file, reads it where it runs and sends it to the engine."""
     kind, found, value = option.partition("=")
     if not found:

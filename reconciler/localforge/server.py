@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
+from reconciler.listening import listen, url
 from reconciler.localforge import git_http, pushes
 from reconciler.localforge.database import Database
 from reconciler.localforge.forge import Forge, system_clock
@@ -151,31 +152,16 @@ class _Server(uvicorn.Server):
 def _listening(host: str, port: int, unix_socket: Path | None) -> Iterator[tuple[str, list[socket.socket]]]:
     """The bound sockets and the base URL that clients use; they are closed at the end."""
     host = host.strip("[]")
-    sockets = [_listen(host, port)]
-    address = f"[{host}]" if ":" in host else host
+    sockets = [listen(host, port)]
     try:
         if unix_socket is not None:
             sockets.append(_listen_unix(unix_socket))
-        yield f"http://{address}:{sockets[0].getsockname()[1]}", sockets
+        yield url(sockets[0], host), sockets
     finally:
         for one in sockets:
             one.close()
         if unix_socket is not None:
             unix_socket.unlink(missing_ok=True)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # the protocol is named, because asyncio switches Nagle's delay (40 ms an answer) off only where it is
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.set_inheritable(False)
-    return listener
 
 
 def _listen_unix(path: Path) -> socket.socket:

@@ -21,7 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.api.server import Hooks, build_app
-from reconciler.cli.server import listen
+from reconciler.listening import listen
 from reconciler.model.errors import Terminal
 
 pytestmark = pytest.mark.integration

@@ -108,7 +108,7 @@ def test_an_empty_file_says_that_it_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("15s", 15), ("250ms", 0.25), ("1.5m", 90), ("2h", 7200), ("168h", 7 * 24 * 3600)]
+    ("text", "seconds"), [("15s", 15), ("250ms", 0.25), ("1m30s", 90), ("2h", 7200), ("168h", 7 * 24 * 3600)]
 )
 def test_a_duration_has_a_number_and_a_unit(tmp_path: Path, text: str, seconds: float) -> None:
     assert settings_of(tmp_path, edited("15s", text)).poll == timedelta(seconds=seconds)

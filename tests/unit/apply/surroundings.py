@@ -91,10 +91,10 @@ class HostInMemory:
         return self.state
 
     def resolve_images(self, references: Sequence[str]) -> Mapping[str, ImageResolution]:
-        raise NotImplementedError("images are resolved when it is planned")
+        raise AssertionError("images are resolved when it is planned")
 
     def path_exists(self, path: str) -> bool:
-        raise NotImplementedError("paths are looked at when it is planned")
+        raise AssertionError("paths are looked at when it is planned")
 
     def pull(self, deploy_as: str) -> None:
         new = [i for i in deployed(self.wanted).images if i.id == deploy_as and self.state.image(deploy_as) is None]

@@ -15,7 +15,7 @@ from reconciler.model.target import EnvironmentName
 from reconciler.ports import TrustRecord
 from reconciler.storage import Database
 from tests.git_remotes import Remote
-from tests.unit.control.plane import NOW, REPOSITORY_ID, ToldForge, nothing, parts_of
+from tests.unit.control.plane import NOW, REPOSITORY_ID, ToldForge, parts_of
 
 SHOP = {
     "reconciler.yaml": "format: 1\ndeploy_branch: main\n",
@@ -42,8 +42,7 @@ class DownForge(ToldForge):
     """Must not be asked."""
 
     def repository_id(self) -> int:
-        nothing()
-        raise NotImplementedError
+        raise AssertionError("the forge was asked")
 
 
 def verified_at_the_tip(database: Database, remote: Remote, tmp_path: Path, forge: ToldForge) -> Parts:
