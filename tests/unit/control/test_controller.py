@@ -312,6 +312,8 @@ def test_it_is_not_ready_before_the_repository_was_fetched_once(
 def test_it_is_not_ready_without_its_database(parts: Any, tmp_path: Path) -> None:
     with running(parts) as controller:
         controller.start()
+        assert controller.ready() == (True, "")
+        assert parts.states.trust() is not None, "what is kept in memory is no sign of a database"
         for file in tmp_path.glob("reconciler.db*"):
             file.write_bytes(b"no database" * 1000)
         ready, reason = controller.ready()
