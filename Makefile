@@ -1,6 +1,7 @@
 # The project's commands. ARGS=… is handed on to the program; PROVISION=1 first installs, as root on Debian, the engine,
 # the SSH server, the registry and gh that the integration tests and the demo use; ENGINE=simulated uses no engine.
-# PROCESSES=… says how many tests run side by side: they mostly wait, so that one more than processors is no loss.
+# PROCESSES=… says how many tests run side by side: they mostly wait, so that one more than processors is no loss;
+# a process that dies ends the run, which would otherwise wait for ever for what that one had still to run.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup provision demo test check bench lock clean
@@ -28,7 +29,7 @@ demo: setup ## Run the main job, from an agent's pull request to a verified depl
 	@.venv/bin/reconciler demo $(ARGS)
 
 test: setup ## Run all tests, on the real engine where there is one
-	@.venv/bin/pytest -n $(PROCESSES) --dist loadscope $(ARGS)
+	@.venv/bin/pytest -n $(PROCESSES) --max-worker-restart 0 --dist loadscope $(ARGS)
 
 check: setup ## Check style, types and the direction of imports
 	@.venv/bin/ruff check .

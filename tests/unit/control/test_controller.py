@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -314,8 +315,8 @@ def test_it_is_not_ready_without_its_database(parts: Any, tmp_path: Path) -> Non
         controller.start()
         assert controller.ready() == (True, "")
         assert parts.states.trust() is not None, "what is kept in memory is no sign of a database"
-        for file in tmp_path.glob("reconciler.db*"):
-            file.write_bytes(b"no database" * 1000)
+        with sqlite3.connect(tmp_path / "reconciler.db") as connection:
+            connection.execute("DROP TABLE environments")
         ready, reason = controller.ready()
     assert not ready
     assert "database" in reason
