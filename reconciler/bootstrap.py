@@ -25,6 +25,7 @@ from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.revision import Tree
 from reconciler.ports import Renderer
 from reconciler.settings import Settings, read_secret, read_settings
+from reconciler.signatures import InstallationKey, SshSignatures
 from reconciler.sources.git import GitMirror
 from reconciler.sources.working_tree import read_working_tree
 from reconciler.storage import Database, open_database
@@ -111,6 +112,8 @@ def open_parts(config: Path) -> Iterator[Parts]:
             states=records.states,
             leases=SqlLeases(records.database),
             engine=engine,
+            signer=InstallationKey(directory / "signing.key"),
+            signatures=SshSignatures(),
             clock=SystemClock(),
             fingerprinter=fingerprinter,
             progress=progress,

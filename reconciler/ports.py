@@ -341,6 +341,24 @@ class Leases(Protocol):
     def release(self, key: str, owner: str, generation: int) -> None: ...
 
 
+class Signer(Protocol):
+    """The installation's own key: what it says can be checked by anyone with OpenSSH."""
+
+    @property
+    def public_key(self) -> str:
+        """Type and base64."""
+
+    def sign(self, payload: bytes, namespace: str) -> str:
+        """An armored SSH signature (PROTOCOL.sshsig)."""
+
+
+class Signatures(Protocol):
+    """Whose SSH signature something is."""
+
+    def signer_of(self, payload: bytes, signature: str, namespace: str, keys: Sequence[str]) -> str | None:
+        """Which of the public keys signed exactly these bytes in this namespace, None when none did."""
+
+
 class Engine(Protocol):
     """Executes a journaled deployment to its end, now or after a restart."""
 

@@ -15,6 +15,8 @@ from reconciler.ports import (
     Ledger,
     Progress,
     Renderer,
+    Signatures,
+    Signer,
     Source,
     States,
 )
@@ -37,6 +39,8 @@ class Parts:
     states: States
     leases: Leases
     engine: Engine
+    signer: Signer
+    signatures: Signatures
     clock: Clock
     fingerprinter: Fingerprinter
     progress: Progress

@@ -129,13 +129,25 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """Somebody moved the head branch, by the forge's activity log (which may lag: absence proves nothing)."""
+
+    account: Account | None
+    before: str | None
+    after: str | None
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestReading:
     """All that was read of one pull request for one decision.
 
     `again` is the second reading of the pull request after everything else (double collect), `remote_head` and
     `remote_base` what `git ls-remote` says. `complete` is False when a page or an answer is missing, with the
     reasons in
-    `gaps`. `raw_digests` are (name of the request, SHA-256 of the raw answer) for the attestation.
+    `gaps`. `raw_digests` are (name of the request, SHA-256 of the raw answer) for the attestation. `comments` are all
+    of the pull request's, ours too, in the forge's order; `pushes` what the forge knows of who moved the head branch,
+    None where it cannot say.
     """
 
     pull_request: PullRequest
@@ -149,3 +161,5 @@ class PullRequestReading:
     complete: bool
     gaps: tuple[str, ...]
     raw_digests: tuple[tuple[str, str], ...]
+    comments: tuple[Comment, ...] = ()
+    pushes: tuple[Push, ...] | None = None

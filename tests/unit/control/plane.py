@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from reconciler.control.parts import Parts
 from reconciler.model.pull_request import Account, PullRequest, PullRequestReading
-from reconciler.ports import Engine, Forge, Hosts, Renderer
+from reconciler.ports import Engine, Forge, Hosts, Renderer, Signer
+from reconciler.signatures import InstallationKey, SshSignatures
 from reconciler.sources import GitMirror
 from reconciler.storage import Database
 from reconciler.storage.deployments import SqlDeployments
@@ -129,6 +131,7 @@ def parts_of(
     ledger: Any = None,
     clock: StoppedClock | None = None,
     events: Events | None = None,
+    keys: Path | None = None,
 ) -> Parts:
     """Parts over this database and mirror; what a test does not give must not be asked."""
     return Parts(
@@ -141,6 +144,8 @@ def parts_of(
         states=SqlStates(database),
         leases=SqlLeases(database),
         engine=cast(Engine, engine),
+        signer=cast(Signer, InstallationKey(keys / "signing.key") if keys else None),
+        signatures=SshSignatures(),
         clock=clock or StoppedClock(),
         fingerprinter=FINGERPRINTER,
         progress=events or Events(),

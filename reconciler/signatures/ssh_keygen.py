@@ -1,0 +1,98 @@
+"""SSH signatures (PROTOCOL.sshsig) by OpenSSH's own program; bootstrap makes both.
+
+Made and checked by `ssh-keygen -Y`, so that hardware keys work and an auditor needs nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model.errors import InvalidInput, Terminal
+
+SECONDS = 30.0
+LONGEST_SIGNATURE = 16_384  # characters; an RSA key of 16,384 bits signs in less than half of it
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationKey:
+    """Implements ports.Signer with an Ed25519 key of this installation, made when it is first asked for."""
+
+    file: Path
+
+    @property
+    def public_key(self) -> str:
+        """Type and base64, as principals.yaml has keys. InvalidInput where the file is no key of ours."""
+        self._make()
+        shown = _ssh_keygen("-y", "-P", "", "-f", str(self.file))
+        if shown.returncode != 0:
+            raise InvalidInput(f"is no private key: {_last(shown.stderr)}", where=str(self.file))
+        return " ".join(shown.stdout.decode().split()[:2])
+
+    def sign(self, payload: bytes, namespace: str) -> str:
+        """The armored signature; Terminal where OpenSSH refuses."""
+        self._make()
+        made = _ssh_keygen("-Y", "sign", "-q", "-f", str(self.file), "-n", namespace, given=payload)
+        if made.returncode != 0:
+            raise Terminal(f"cannot sign: {_last(made.stderr)}", where=str(self.file))
+        return made.stdout.decode("ascii")
+
+    def _make(self) -> None:
+        """Once, by linking a finished key into its place: two processes get the same one."""
+        if self.file.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self.file.parent) as directory:
+            fresh = Path(directory, "key")
+            made = _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", "reconciler", "-f", str(fresh))
+            if made.returncode != 0:
+                raise Terminal(f"cannot make a key: {_last(made.stderr)}", where=str(self.file))
+            try:
+                os.link(fresh, self.file)
+            except FileExistsError:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class SshSignatures:
+    """Implements ports.Signatures."""
+
+    def signer_of(self, payload: bytes, signature: str, namespace: str, keys: Sequence[str]) -> str | None:
+        """Which of the public keys made the signature over exactly these bytes in this namespace, None when none did.
+
+        Whatever is wrong with the signature is None as well; it comes from outside.
+        """
+        if not keys or len(signature) > LONGEST_SIGNATURE or not signature.isascii():
+            return None
+        with tempfile.TemporaryDirectory() as directory:
+            allowed, signed = Path(directory, "allowed"), Path(directory, "signature")
+            allowed.write_text("".join(f"{index} {key}\n" for index, key in enumerate(keys)))
+            signed.write_text(signature)
+            for index, key in enumerate(keys):
+                checked = _ssh_keygen(
+                    "-Y", "verify", "-q", "-f", str(allowed), "-I", str(index), "-n", namespace, "-s", str(signed),
+                    given=payload,
+                )  # fmt: skip
+                if checked.returncode == 0:
+                    return key
+        return None
+
+
+def _ssh_keygen(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Without an agent and without a terminal: it answers by itself or not at all."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    command = ("ssh-keygen", *arguments)
+    try:
+        return subprocess.run(command, input=given, capture_output=True, timeout=SECONDS, env=environment, check=False)
+    except FileNotFoundError as error:
+        raise Terminal("there is no ssh-keygen", hint="install the OpenSSH client") from error
+    except subprocess.TimeoutExpired as error:
+        raise Terminal(f"ssh-keygen did not answer within {SECONDS:g} s") from error
+
+
+def _last(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
