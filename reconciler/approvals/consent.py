@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.approvals import numbers
-from reconciler.model.approval import Evidence, Landing, Reason, RuleSet
+from reconciler.approvals.words import standing
+from reconciler.model.approval import Evidence, Form, Landing, Reason, RuleSet, Word
 from reconciler.model.principal import Person, Principals
 from reconciler.model.pull_request import (
     Account,
     PullRequestCommit,
     PullRequestReading,
-    Review,
     ReviewState,
     TimelineKind,
 )
@@ -26,8 +26,6 @@ WEB_FLOW = 19864447
 """GitHub's own account, committer of what is done in its web pages; skipped as a committer and nowhere else."""
 
 WRITERS = frozenset({"write", "maintain", "admin"})
-
-DECISIVE = frozenset({ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED})
 
 NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$", re.IGNORECASE)
 ADDRESS = re.compile(r"<([^<>\s]+)>")
@@ -77,6 +75,11 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     for event in reading.timeline:
         if event.kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.COMMITTED) and event.account is not None:
             known.setdefault(event.account.id, numbers.PUSHED)
+    updates = {commit.sha for commit in reading.commits if is_empty_update(commit)}
+    for push in reading.pushes or ():
+        deleted = push.after is not None and not push.after.strip("0")
+        if push.account is not None and push.after not in updates and not deleted:
+            known.setdefault(push.account.id, numbers.PUSHED)
     for text, account in landing.co_authors if landing else ():
         add(account, text, numbers.CO_AUTHOR)
     return Contributors(tuple(sorted(known.items())), tuple(sorted(unknown.items())))
@@ -117,12 +120,14 @@ def address_in(text: str) -> str:
 # -- conditions: one approval, judged by every version of the rules ------------------------------------------------
 
 
-def by_a_person(evidence: Evidence, review: Review) -> Iterator[Reason]:
-    """A registered account of kind person under every version of the rules; never a bot, an app, an agent (3, 13)."""
-    if review.account is None:
-        yield Reason(numbers.DELETED_ACCOUNT, f"review {review.id} is by an account that is gone")
+def by_a_person(evidence: Evidence, word: Word) -> Iterator[Reason]:
+    """A registered account of kind person under every version of the rules; never a bot, an app, an agent (3, 13), and
+    no stranger who comments (49).
+    """
+    if word.account is None:
+        yield Reason(numbers.DELETED_ACCOUNT, f"{word.form} {word.id} is by an account that is gone")
         return
-    account = review.account
+    account = word.account
     for rules in evidence.rule_sets:
         agent = rules.principals.agent_of(account.id)
         if agent is not None:
@@ -133,24 +138,43 @@ def by_a_person(evidence: Evidence, review: Review) -> Iterator[Reason]:
             return
         if rules.principals.person_of(account.id) is None:
             yield Reason(
-                numbers.NOT_A_PERSON,
+                numbers.NOT_A_PERSON if word.form is Form.REVIEW else numbers.ANYONE_COMMENTS,
                 f"{account.login} (account {account.id}) is nobody in principals.yaml ({rules.origin})",
             )
             return
 
 
-def by_a_writer(evidence: Evidence, review: Review) -> Iterator[Reason]:
-    """The account may write to the repository now, by its role read afresh (11)."""
-    role = role_of(evidence.reading, review.account)
+def by_a_writer(evidence: Evidence, word: Word) -> Iterator[Reason]:
+    """The account may write to the repository now, by its role read afresh (11; 49 for a comment)."""
+    role = role_of(evidence.reading, word.account)
     if role not in WRITERS:
-        login = review.account.login if review.account else "an account that is gone"
-        yield Reason(numbers.ONLY_READS, f"{login} has the role {role or 'unknown'}, not write")
+        login = word.account.login if word.account else "an account that is gone"
+        number = numbers.ONLY_READS if word.form is Form.REVIEW else numbers.ANYONE_COMMENTS
+        yield Reason(number, f"{login} has the role {role or 'unknown'}, not write")
 
 
-def not_a_contributor(evidence: Evidence, review: Review) -> Iterator[Reason]:
+def as_it_was_given(evidence: Evidence, word: Word) -> Iterator[Reason]:
+    """Who approved could do so when that was first seen: nobody is made a writer, or somebody else, afterwards (12)."""
+    for seen in evidence.first_seen:
+        if (seen.form, seen.id) != (word.form, word.id):
+            continue
+        given = f"when {word.form} {word.id} was given"
+        if seen.role not in WRITERS:
+            text = f"{seen.login} had the role {seen.role or 'unknown'} {given}; approve again"
+            yield Reason(numbers.NOT_SO_THEN, text)
+        for rules in evidence.rule_sets:
+            person = person_of_word(rules.principals, word)
+            if person is not None and person.name != seen.person:
+                then = f"was {seen.person}" if seen.person else "was nobody in principals.yaml"
+                text = f"{seen.login} {then} {given}, and is {person.name} now; approve again"
+                yield Reason(numbers.NOT_SO_THEN, text)
+                break
+
+
+def not_a_contributor(evidence: Evidence, word: Word) -> Iterator[Reason]:
     """The person had no part in the change, through none of their accounts (1, 2, 6, 7, 8)."""
     contributors = contributors_of(evidence.reading, evidence.landing)
-    account = review.account
+    account = word.account
     if account is None:
         return
     number = contributors.number(account.id)
@@ -172,20 +196,20 @@ PARTS = {
 }
 
 
-def not_the_agents_owner(evidence: Evidence, review: Review) -> Iterator[Reason]:
+def not_the_agents_owner(evidence: Evidence, word: Word) -> Iterator[Reason]:
     """Who stands behind the agent that wrote it may approve only where every environment says so (4)."""
-    if review.account is None:
+    if word.account is None:
         return
     contributors = contributors_of(evidence.reading, evidence.landing)
     for rules in evidence.rule_sets:
-        person = rules.principals.person_of(review.account.id)
+        person = rules.principals.person_of(word.account.id)
         if person is None or owners_may_approve(rules):
             continue
         for agent in (rules.principals.agent_of(account) for account, _ in contributors.accounts):
             if agent is not None and agent.owner == person.name:
                 yield Reason(
                     numbers.AGENTS_OWNER,
-                    f"{review.account.login} stands behind the agent {agent.name}, which wrote this",
+                    f"{word.account.login} stands behind the agent {agent.name}, which wrote this",
                 )
                 return
 
@@ -195,44 +219,16 @@ def owners_may_approve(rules: RuleSet) -> bool:
     return bool(rules.environments) and all(e.agent_owner_may_approve for e in rules.environments)
 
 
-def the_last_word(evidence: Evidence, review: Review) -> Iterator[Reason]:
+def the_last_word(evidence: Evidence, word: Word) -> Iterator[Reason]:
     """The account said nothing else since: a later objection or dismissal never falls back to an approval (19)."""
-    if review.account is None:
+    if word.account is None:
         return
-    for last in last_words(decisive_of(evidence.reading, review.account)):
+    for last in standing(evidence, word.account):
         if last.state is not ReviewState.APPROVED:
-            said = "was dismissed" if last.state is ReviewState.DISMISSED else "asked for changes"
-            yield Reason(
-                numbers.NO_LONGER_THE_LAST_WORD, f"the last review of {review.account.login} ({last.id}) {said}"
-            )
+            said = "was dismissed" if last.state is ReviewState.DISMISSED else "objects"
+            text = f"the last word of {word.account.login} ({last.form} {last.id}) {said}"
+            yield Reason(numbers.NO_LONGER_THE_LAST_WORD, text)
             return
-
-
-def decisive_of(reading: PullRequestReading, account: Account) -> list[Review]:
-    """The reviews of one account that decide something, in the forge's order."""
-    return [r for r in reading.reviews if r.account is not None and r.account.id == account.id and r.state in DECISIVE]
-
-
-def last_words(words: list[Review]) -> tuple[Review, ...]:
-    """The last review in the forge's order and the last by its clock: one and the same, unless the forge is
-    inconsistent; then both have to be an approval to count as one.
-    """
-    if not words:
-        return ()
-    latest = words[0]
-    for word in words[1:]:
-        if latest.submitted_at is None or word.submitted_at is None or word.submitted_at >= latest.submitted_at:
-            latest = word
-    return (words[-1],) if latest is words[-1] else (words[-1], latest)
-
-
-def approvals_in(reading: PullRequestReading) -> tuple[Review, ...]:
-    """The last approval of each account, in the forge's order; whether it counts is for the conditions to say."""
-    last: dict[int | None, Review] = {}
-    for review in reading.reviews:
-        if review.state is ReviewState.APPROVED:
-            last[review.account.id if review.account else None] = review
-    return tuple(sorted(last.values(), key=lambda review: reading.reviews.index(review)))
 
 
 def role_of(reading: PullRequestReading, account: Account | None) -> str | None:
@@ -243,6 +239,6 @@ def role_of(reading: PullRequestReading, account: Account | None) -> str | None:
     return roles.pop() if len(roles) == 1 else None
 
 
-def person_in(principals: Principals, review: Review) -> Person | None:
-    """The person behind a review under these principals."""
-    return principals.person_of(review.account.id if review.account else None)
+def person_of_word(principals: Principals, word: Word) -> Person | None:
+    """The person behind a word under these principals."""
+    return principals.person_of(word.account.id if word.account else None)

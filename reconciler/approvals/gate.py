@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from reconciler.approvals import completeness, consent, provenance, quorum, rules, staleness
-from reconciler.model.approval import Approval, Evidence, Gate, Open, Reason, Refused, Stale, Waiting
+from reconciler.approvals import completeness, consent, provenance, quorum, rules, staleness, words
+from reconciler.model.approval import Approval, Evidence, Gate, Open, Reason, Refused, Stale, Waiting, Word
 from reconciler.model.canonical import digest
-from reconciler.model.pull_request import Review
 
 REFUSALS: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     completeness.every_page,
@@ -24,7 +23,6 @@ REFUSALS: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     rules.readable,
     rules.alone,
     rules.allowed,
-    rules.consent_form_known,
     provenance.author_known,
     provenance.landed_as_approved,
     provenance.merged_by_a_person,
@@ -37,16 +35,17 @@ BLOCKS: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (quorum.draft, quor
 RAISES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (quorum.unknown_hands, quorum.dismissed_by_another)
 """What asks for one more person each."""
 
-COUNTS: tuple[Callable[[Evidence, Review], Iterator[Reason]], ...] = (
+COUNTS: tuple[Callable[[Evidence, Word], Iterator[Reason]], ...] = (
     consent.by_a_person,
     consent.by_a_writer,
+    consent.as_it_was_given,
     consent.not_a_contributor,
     consent.not_the_agents_owner,
     consent.the_last_word,
 )
 """Who may approve: an approval that fails one of these is no consent at all."""
 
-HOLDS: tuple[Callable[[Evidence, Review, datetime], Iterator[Reason]], ...] = (
+HOLDS: tuple[Callable[[Evidence, Word, datetime], Iterator[Reason]], ...] = (
     staleness.of_this_head,
     staleness.nothing_moved_since,
     staleness.still_fresh,
@@ -55,15 +54,16 @@ HOLDS: tuple[Callable[[Evidence, Review, datetime], Iterator[Reason]], ...] = (
     staleness.of_this_base,
     staleness.of_this_plan,
     staleness.quotes_the_plan,
+    staleness.signed_where_asked,
 )
 """What they approved: an approval that fails one of these is consent to something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One account's last approval: why its giver does not count, and why it is about something else."""
+    """One account's last approval in one form: why its giver does not count, and why it is about something else."""
 
-    review: Review
+    word: Word
     not_theirs: tuple[Reason, ...]
     not_this: tuple[Reason, ...]
 
@@ -78,8 +78,8 @@ def decide(evidence: Evidence, now: datetime) -> Gate:
     if refused:
         return Refused(refused)
 
-    votes = [cast(evidence, review, now) for review in consent.approvals_in(evidence.reading)]
-    counted = [vote.review for vote in votes if not vote.not_theirs and not vote.not_this]
+    votes = [cast(evidence, word, now) for word in words.approvals_in(evidence)]
+    counted = [vote.word for vote in votes if not vote.not_theirs and not vote.not_this]
     blocks = reasons(condition(evidence) for condition in BLOCKS)
     raises = reasons(condition(evidence) for condition in RAISES)
     missing = quorum.missing(evidence, counted, extra=len(raises))
@@ -93,32 +93,41 @@ def decide(evidence: Evidence, now: datetime) -> Gate:
     return Waiting(tuple(block.text for block in blocks) + missing, why)
 
 
-def cast(evidence: Evidence, review: Review, now: datetime) -> Vote:
+def cast(evidence: Evidence, word: Word, now: datetime) -> Vote:
     """Judge one approval by every condition."""
     return Vote(
-        review,
-        reasons(condition(evidence, review) for condition in COUNTS),
-        reasons(condition(evidence, review, now) for condition in HOLDS),
+        word,
+        reasons(condition(evidence, word) for condition in COUNTS),
+        reasons(condition(evidence, word, now) for condition in HOLDS),
     )
 
 
-def opened(evidence: Evidence, counted: list[Review]) -> Open:
+def opened(evidence: Evidence, counted: list[Word]) -> Open:
     """The answer yes, with what it was decided from."""
-    by_person = {given.person: given for given in (approval(evidence, review) for review in reversed(counted))}
+    by_person = {given.person: given for given in (approval(evidence, word) for word in reversed(counted))}
     approvals = tuple(sorted(by_person.values(), key=lambda given: (given.submitted_at, given.review)))
     digests = tuple(sorted((plan.target, plan.digest) for plan in evidence.plans))
     head = evidence.reading.pull_request.head_sha
     return Open(approvals, digests, head, attestation(evidence, approvals))
 
 
-def approval(evidence: Evidence, review: Review) -> Approval:
-    """A review that counted, as the record keeps it: the groups are those under every version of the rules."""
-    persons = [person for rule_set in evidence.rule_sets if (person := consent.person_in(rule_set.principals, review))]
-    if review.account is None or review.commit is None or review.submitted_at is None or not persons:
-        raise AssertionError("a review without an account, a commit, a time or a person was counted")
+def approval(evidence: Evidence, word: Word) -> Approval:
+    """A word that counted, as the record keeps it: the groups are those under every version of the rules."""
+    persons = [
+        person for rule_set in evidence.rule_sets if (person := consent.person_of_word(rule_set.principals, word))
+    ]
+    if word.account is None or word.commit is None or word.submitted_at is None or not persons:
+        raise AssertionError("a word without an account, a commit, a time or a person was counted")
     groups = set(persons[0].groups).intersection(*(person.groups for person in persons[1:]))
     return Approval(
-        persons[0].name, review.account.id, review.id, review.commit, review.submitted_at, tuple(sorted(groups))
+        person=persons[0].name,
+        account=word.account.id,
+        review=word.id,
+        head_sha=word.commit,
+        submitted_at=word.submitted_at,
+        groups=tuple(sorted(groups)),
+        form=word.form,
+        key=staleness.signing_key(evidence, word),
     )
 
 
@@ -133,7 +142,10 @@ def attestation(evidence: Evidence, approvals: tuple[Approval, ...]) -> str:
             "head": pull_request.head_sha,
             "base_ref": pull_request.base_ref,
             "plans": [[str(plan.target), plan.digest] for plan in sorted(evidence.plans, key=lambda p: p.target)],
-            "approvals": [[a.person, a.account, a.review, a.head_sha, a.submitted_at.isoformat()] for a in approvals],
+            "approvals": [
+                [a.person, a.account, a.form.value, a.review, a.key, a.head_sha, a.submitted_at.isoformat()]
+                for a in approvals
+            ],
             "merged_by": pull_request.merged_by.id if pull_request.merged_by else None,
             "landing": None
             if landing is None

@@ -12,10 +12,12 @@ OWN_PULL_REQUEST: Final = 1
 SAME_PERSON: Final = 2
 NOT_A_PERSON: Final = 3
 AGENTS_OWNER: Final = 4
+SOMEBODY_ELSES_TOKEN: Final = 5
 COMMITTED: Final = 6
 CO_AUTHOR: Final = 7
 PUSHED: Final = 8
 ONLY_READS: Final = 11
+NOT_SO_THEN: Final = 12
 DELETED_ACCOUNT: Final = 13
 
 # Is the approval about this thing
@@ -47,6 +49,7 @@ OTHER_REPOSITORY: Final = 43
 # Rules about rules
 RULES_AND_MORE: Final = 46
 RULES_UNREADABLE: Final = 47
+ANYONE_COMMENTS: Final = 49
 NOT_LAST_APPROVED: Final = 57
 HELD: Final = 58
 

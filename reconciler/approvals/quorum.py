@@ -8,15 +8,14 @@ from reconciler.approvals import numbers
 from reconciler.approvals.consent import (
     WRITERS,
     contributors_of,
-    decisive_of,
-    last_words,
     owners_may_approve,
-    person_in,
+    person_of_word,
     role_of,
 )
-from reconciler.model.approval import Evidence, Reason, RuleSet
+from reconciler.approvals.words import commands_in, reviews_in, standing, vanished
+from reconciler.model.approval import Evidence, Form, Reason, RuleSet, Word
 from reconciler.model.principal import Person
-from reconciler.model.pull_request import Account, Review, ReviewState, TimelineKind
+from reconciler.model.pull_request import Account, ReviewState, TimelineKind
 from reconciler.model.verdict import Requirement
 
 ONE_OTHER_PERSON = Requirement(1, None, "default")
@@ -44,9 +43,9 @@ def unknown_hands(evidence: Evidence) -> Iterator[Reason]:
 
 
 def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
-    """An objection that somebody else dismissed still stands, unless one more person approves (20)."""
+    """An objection that somebody else dismissed, changed or deleted stands, unless one more person approves (20)."""
     for account in reviewers_who_matter(evidence):
-        for last in last_words(decisive_of(evidence.reading, account)):
+        for last in standing(evidence, account):
             if last.state is ReviewState.DISMISSED and not dismissed_by_the_reviewer(evidence, last):
                 yield Reason(
                     numbers.DISMISSED_BY_ANOTHER,
@@ -54,17 +53,26 @@ def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
                     "they review again or one more person approves",
                 )
                 break
+    for account_id in sorted({seen.account for seen in evidence.first_seen}):
+        if all(rules.principals.person_of(account_id) is None for rules in evidence.rule_sets):
+            continue
+        for seen in vanished(evidence, account_id):
+            yield Reason(
+                numbers.DISMISSED_BY_ANOTHER,
+                f"comment {seen.id}, in which {seen.login} objected, was changed or deleted; "
+                "they approve or one more person does",
+            )
 
 
-def dismissed_by_the_reviewer(evidence: Evidence, review: Review) -> bool:
+def dismissed_by_the_reviewer(evidence: Evidence, word: Word) -> bool:
     """Whether the timeline proves that the reviewer took the review back; no event proves nothing."""
     actors = [
         event.account
         for event in evidence.reading.timeline
-        if event.kind is TimelineKind.REVIEW_DISMISSED and event.review == review.id
+        if event.kind is TimelineKind.REVIEW_DISMISSED and event.review == word.id
     ]
     return bool(actors) and all(
-        actor is not None and review.account is not None and actor.id == review.account.id for actor in actors
+        actor is not None and word.account is not None and actor.id == word.account.id for actor in actors
     )
 
 
@@ -74,10 +82,17 @@ def dismissed_by_the_reviewer(evidence: Evidence, review: Review) -> bool:
 def objections(evidence: Evidence) -> Iterator[Reason]:
     """A person who may write and asked for changes has to be answered (19)."""
     for account in reviewers_who_matter(evidence):
-        for last in last_words(decisive_of(evidence.reading, account)):
+        for last in standing(evidence, account):
             if last.state is ReviewState.CHANGES_REQUESTED:
-                yield Reason(numbers.NO_LONGER_THE_LAST_WORD, f"{account.login} asked for changes (review {last.id})")
+                why = f": {first_line(last)}" if last.form is Form.COMMENT else ""
+                text = f"{account.login} asked for changes ({last.form} {last.id}){why}"
+                yield Reason(numbers.NO_LONGER_THE_LAST_WORD, text)
                 break
+
+
+def first_line(word: Word) -> str:
+    """The command of a comment with the reason that was given."""
+    return word.body.splitlines()[0]
 
 
 def draft(evidence: Evidence) -> Iterator[Reason]:
@@ -93,12 +108,12 @@ def held(evidence: Evidence) -> Iterator[Reason]:
 
 
 def reviewers_who_matter(evidence: Evidence) -> tuple[Account, ...]:
-    """Accounts of registered persons (under any version of the rules) who reviewed and may write; a role that is
+    """Accounts of registered persons (under any version of the rules) who said something and may write; a role that is
     not known counts as writing, because an objection is not lost for want of an answer.
     """
     accounts: dict[int, Account] = {}
-    for review in evidence.reading.reviews:
-        account = review.account
+    for word in (*reviews_in(evidence), *commands_in(evidence)):
+        account = word.account
         if account is None or all(rules.principals.person_of(account.id) is None for rules in evidence.rule_sets):
             continue
         role = role_of(evidence.reading, account)
@@ -110,13 +125,13 @@ def reviewers_who_matter(evidence: Evidence) -> tuple[Account, ...]:
 # -- who is missing ------------------------------------------------------------------------------------------------
 
 
-def missing(evidence: Evidence, counted: Sequence[Review], extra: int) -> tuple[str, ...]:
+def missing(evidence: Evidence, counted: Sequence[Word], extra: int) -> tuple[str, ...]:
     """Sentences for the comment, one per requirement that is not met, of all versions of the rules; empty when all
     are met. `extra` persons are needed beyond each requirement that needs anybody.
     """
     sentences: dict[str, None] = {}
     for rules in evidence.rule_sets:
-        persons = {person.name: person for review in counted if (person := person_in(rules.principals, review))}
+        persons = {person.name: person for word in counted if (person := person_of_word(rules.principals, word))}
         for need in requirements_of(rules):
             if need.approvals <= 0:
                 continue

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.approvals import numbers
-from reconciler.approvals.quorum import needs_nobody
-from reconciler.approvals.staleness import consent_mode
 from reconciler.model.approval import Evidence, GateRules, Reason
 from reconciler.model.desired import Consent, DesiredState, EnvironmentSpec, HostSpec
 from reconciler.model.policy import Action, Effect
@@ -85,13 +83,6 @@ def allowed(evidence: Evidence) -> Iterator[Reason]:
             yield Reason(number, f"policy denies it ({finding.rule}): {finding.text}")
 
 
-def consent_form_known(evidence: Evidence) -> Iterator[Reason]:
-    """A form of consent that cannot be checked is never given (18)."""
-    if consent_mode(evidence) is Consent.SIGNED and not needs_nobody(evidence):
-        text = "consent: signed cannot be checked by this version; use review or quoted"
-        yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
-
-
 # -- the stricter of base and head ---------------------------------------------------------------------------------
 
 
@@ -117,6 +108,7 @@ def stricter(
         consent=max((spec.consent for spec in specs), key=modes.index, default=Consent.SIGNED),
         consent_delay_seconds=max((spec.consent_delay.total_seconds() for spec in specs), default=30.0),
         agent_owner_may_approve=bool(specs) and all(spec.agent_owner_may_approve for spec in specs),
+        bind="revision" if specs and all(spec.bind == "revision" for spec in specs) else "plan",
     )
 
 

@@ -5,47 +5,47 @@ An approval consents to the plan that the ledger holds for its commit. All times
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from reconciler.approvals import numbers
 from reconciler.approvals.completeness import short
-from reconciler.model.approval import Evidence, PostedPlan, Reason
+from reconciler.approvals.order import before
+from reconciler.approvals.words import quoted_in
+from reconciler.model.approval import Evidence, Form, PlannedTarget, PostedPlan, Reason, Word
 from reconciler.model.desired import Consent
-from reconciler.model.pull_request import Review, TimelineKind
+from reconciler.model.pull_request import TimelineKind
 
 TIME_TO_LIVE = timedelta(hours=72)
 """How long an approval is worth something (24)."""
 
-WAITS = frozenset({numbers.LOOKED_AT_ANOTHER_PLAN, numbers.EDITED_TEXT})
+WAITS = frozenset({numbers.LOOKED_AT_ANOTHER_PLAN, numbers.EDITED_TEXT, numbers.SOMEBODY_ELSES_TOKEN})
 """Numbers under which an approval never counted, so that somebody has to look again; the others made it stale."""
 
 QUOTED_DIGITS = 12
-HEX_RUN = re.compile(r"(?<![0-9a-f])[0-9a-f]{12,64}(?![0-9a-f])")
 
 
-def of_this_head(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
-    """The review is bound to the commit that is the head now (16, 17)."""
+def of_this_head(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """The word is bound to the commit that is the head now (16, 17)."""
     head = evidence.reading.pull_request.head_sha
-    if review.commit is None:
-        yield Reason(numbers.OLD_COMMIT, f"review {review.id} is of a commit that the forge no longer has")
-    elif review.commit != head:
-        already_there = any(p.head_sha == head and before(p.updated_at, review.submitted_at) for p in evidence.posted)
+    if word.commit is None and word.form is Form.REVIEW:
+        yield Reason(numbers.OLD_COMMIT, f"{word.form} {word.id} is of a commit that the forge no longer has")
+    elif word.commit not in (None, head):
+        already_there = any(p.head_sha == head and before(p.updated_at, word.submitted_at) for p in evidence.posted)
         if already_there:
-            text = f"approved {short(review.commit)} when the head was {short(head)} already"
+            text = f"approved {short(word.commit)} when the head was {short(head)} already"
             yield Reason(numbers.OLD_COMMIT, text)
         else:
-            text = f"approved at {short(review.commit)}, head is now {short(head)}"
+            text = f"approved at {short(word.commit)}, head is now {short(head)}"
             yield Reason(numbers.PUSH_AFTER_APPROVAL, text)
 
 
-def nothing_moved_since(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
+def nothing_moved_since(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
     """No force-push, no other base, no reopening after the approval, even if it moved back (23, 25, 26)."""
     for event in evidence.reading.timeline:
-        if event.kind in VOIDING and not before(event.at, review.submitted_at):
+        if event.kind in VOIDING and not before(event.at, word.submitted_at):
             number, text = VOIDING[event.kind]
-            yield Reason(number, f"{text} after review {review.id} approved it")
+            yield Reason(number, f"{text} after {word.form} {word.id} approved it")
 
 
 VOIDING = {
@@ -55,89 +55,142 @@ VOIDING = {
 }
 
 
-def before(event: datetime | None, approval: datetime | None) -> bool:
-    """Whether an event certainly happened before an approval; forges count in whole seconds, so equal is not."""
-    return event is not None and approval is not None and event < approval
-
-
-def still_fresh(_evidence: Evidence, review: Review, now: datetime) -> Iterator[Reason]:
-    """An approval is not kept warm for ever (24)."""
-    if review.submitted_at is not None and now - review.submitted_at > TIME_TO_LIVE:
+def still_fresh(evidence: Evidence, word: Word, now: datetime) -> Iterator[Reason]:
+    """An approval is not kept warm for ever; the time in which a window kept everything closed does not count (24)."""
+    if word.submitted_at is None:
+        return
+    age = now - word.submitted_at
+    for begin, end in evidence.closed:
+        age -= max(min(end, now) - max(begin, word.submitted_at), timedelta(0))
+    if age > TIME_TO_LIVE:
         hours = int(TIME_TO_LIVE.total_seconds() // 3600)
-        yield Reason(numbers.TOO_OLD, f"review {review.id} is older than {hours} hours; approve again")
+        yield Reason(numbers.TOO_OLD, f"{word.form} {word.id} is older than {hours} hours; approve again")
 
 
-def after_the_plan(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
-    """The plan stood there, unchanged, for as long as the rules ask before the click (18)."""
-    shown = shown_to(evidence, review)
+def after_the_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """The plan stood there, unchanged, for as long as the rules ask before the click (18). Who names its digest has
+    seen it, however fast.
+    """
+    shown = shown_to(evidence, word)
     delay = timedelta(seconds=consent_delay(evidence))
-    if review.submitted_at is None:
-        yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, f"the forge does not say when review {review.id} was submitted")
+    if word.submitted_at is None:
+        yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, f"the forge does not say when {word.form} {word.id} was submitted")
     elif shown is None:
-        text = f"review {review.id} approved before the plan for {short(review.commit)} was posted; approve again"
+        what = f"the plan for {short(word.commit)}" if word.form is Form.REVIEW else "any plan"
+        text = f"{word.form} {word.id} approved before {what} was posted; approve again"
         yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
-    elif not before(shown.updated_at, review.submitted_at):
-        text = f"the plan was posted in the second in which review {review.id} approved one; read it and approve again"
+    elif word.form is Form.COMMENT:
+        return
+    elif not before(shown.updated_at, word.submitted_at):
+        text = (
+            f"the plan was posted in the second in which {word.form} {word.id} approved one; read it and approve again"
+        )
         yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
-    elif review.submitted_at - shown.updated_at < delay:
+    elif word.submitted_at - shown.updated_at < delay:
         yield Reason(
             numbers.LOOKED_AT_ANOTHER_PLAN,
             f"the plan changed under the reviewer: it was posted less than {delay.total_seconds():g} s before "
-            f"review {review.id}; read it and approve again",
+            f"{word.form} {word.id}; read it and approve again",
         )
 
 
-def of_our_text(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
-    """Nobody else wrote into the comment that the reviewer read (21)."""
-    shown = shown_to(evidence, review)
+def of_our_text(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """Nobody else wrote into the comment that the reviewer read, nor into the comment that approves (21)."""
+    shown = shown_to(evidence, word)
     if shown is not None and shown.edited_by_others:
-        text = f"the plan comment that review {review.id} saw was edited by somebody else; approve again"
+        text = f"the plan comment that {word.form} {word.id} saw was edited by somebody else; approve again"
         yield Reason(numbers.EDITED_TEXT, text)
+    if word.edited:
+        yield Reason(numbers.EDITED_TEXT, f"comment {word.id} was edited after it was written; write a new one")
 
 
-def of_this_base(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
+def of_this_base(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
     """The plan was shown for the branch that the change goes to (26)."""
-    shown = shown_to(evidence, review)
+    shown = shown_to(evidence, word)
     base = evidence.reading.pull_request.base_ref
     if shown is not None and shown.base_ref != base:
         yield Reason(numbers.RETARGETED, f"the plan was approved for {shown.base_ref}, the base is now {base}")
 
 
-def of_this_plan(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
-    """The plan made now is, target by target, the plan that the reviewer saw (28 at apply, 29 before)."""
-    shown = shown_to(evidence, review)
+def of_this_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """The plan made now is, target by target, the plan that the reviewer saw (28 at apply, 29 before). Where
+    environments are bound to the revision, another plan of it is no other thing, unless it destroys data.
+    """
+    shown = shown_to(evidence, word)
     if shown is None:
         return
     approved = dict(shown.digests)
     number = numbers.PLAN_CHANGED if evidence.landing is None else numbers.PLAN_CHANGED_SINCE_MERGE
     for plan in evidence.plans:
-        if approved.get(plan.target) != plan.digest:
-            yield Reason(
-                number,
-                f"the plan for {plan.target} is now {short(plan.digest)}, "
-                f"review {review.id} approved {short(approved.get(plan.target))}",
-            )
+        if approved.get(plan.target) == plan.digest:
+            continue
+        if evidence.landing is not None and bound_to_revision(evidence, plan):
+            continue
+        yield Reason(
+            number,
+            f"the plan for {plan.target} is now {short(plan.digest)}, "
+            f"{word.form} {word.id} approved {short(approved.get(plan.target))}",
+        )
 
 
-def quotes_the_plan(evidence: Evidence, review: Review, _now: datetime) -> Iterator[Reason]:
-    """Where consent is `quoted`, the review repeats at least twelve digits of every digest (18)."""
-    if consent_mode(evidence) is not Consent.QUOTED:
+def bound_to_revision(evidence: Evidence, plan: PlannedTarget) -> bool:
+    """Whether every version of the rules takes consent to the revision for consent to this plan of it."""
+    environments = [e for rules in evidence.rule_sets for e in rules.environments if e.target == plan.target]
+    return bool(environments) and all(e.bind == "revision" for e in environments) and not plan.destroys
+
+
+def quotes_the_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """A comment, and a review where consent is `quoted`, repeats at least twelve digits of every digest (18)."""
+    if word.form is Form.REVIEW and consent_mode(evidence) is not Consent.QUOTED:
         return
-    quoted = HEX_RUN.findall(review.body.lower())
+    quoted = quoted_in(word)
     for plan in evidence.plans:
         if not any(plan.digest.startswith(run) for run in quoted):
             yield Reason(
                 numbers.LOOKED_AT_ANOTHER_PLAN,
-                f"review {review.id} does not quote the digest of {plan.target}: {plan.digest[:QUOTED_DIGITS]}",
+                f"{word.form} {word.id} does not quote the digest of {plan.target}: {plan.digest[:QUOTED_DIGITS]}",
             )
 
 
-def shown_to(evidence: Evidence, review: Review) -> PostedPlan | None:
-    """The plan that the ledger holds for the review's commit as it stood when the review was submitted."""
-    submitted = review.submitted_at
+def signed_where_asked(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
+    """Where consent is `signed`, it carries a signature over exactly this by a key that every version of the rules
+    registers for that person: a token alone, in whoever's hands, approves nothing (5).
+    """
+    if consent_mode(evidence) is not Consent.SIGNED or word.account is None:
+        return
+    if signing_key(evidence, word) is None:
+        text = (
+            f"consent is signed here, and {word.form} {word.id} of {word.account.login} carries no signature over this "
+            "by a key of theirs; `reconciler approvals approve --sign` makes one"
+        )
+        yield Reason(numbers.SOMEBODY_ELSES_TOKEN, text)
+
+
+def signing_key(evidence: Evidence, word: Word) -> str | None:
+    """The registered key that signed a word for this head, this base and all plans of now, None when none did."""
+    if word.form is not Form.COMMENT or word.account is None:
+        return None
+    pull_request = evidence.reading.pull_request
+    people = [rules.principals.person_of(word.account.id) for rules in evidence.rule_sets]
+    for signed in evidence.signed:
+        digests = dict(signed.digests)
+        if (
+            (signed.comment, signed.head_sha, signed.base_ref)
+            == (word.id, pull_request.head_sha, pull_request.base_ref)
+            and all(digests.get(plan.target) == plan.digest for plan in evidence.plans)
+            and people
+            and all(person is not None and signed.key in person.signing_keys for person in people)
+        ):
+            return signed.key
+    return None
+
+
+def shown_to(evidence: Evidence, word: Word) -> PostedPlan | None:
+    """The plan that the ledger holds for the word's commit as it stood when the word was said."""
+    submitted = word.submitted_at
     if submitted is None:
         return None
-    of_commit = [p for p in evidence.posted if p.head_sha == review.commit and p.updated_at <= submitted]
+    of_commit = [p for p in evidence.posted if p.head_sha == word.commit and p.updated_at <= submitted]
     return max(of_commit, key=lambda posted: posted.updated_at, default=None)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from reconciler import approvals, policy
 from reconciler.approvals.consent import contributors_of
-from reconciler.control import planning
+from reconciler.control import consents, planning
 from reconciler.control.changes import Change, Kind
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Snapshot, TargetPlan
@@ -19,7 +19,7 @@ from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarge
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.deployment import DeploymentKind
 from reconciler.model.policy import Action
-from reconciler.model.pull_request import PullRequestReading
+from reconciler.model.pull_request import Comment, PullRequestReading
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import TrustRecord
 
@@ -97,7 +97,7 @@ def before_merge(
     judged: tuple[RuleSet, ...],
 ) -> Evidence:
     """All that the decision on an open pull request looks at."""
-    return Evidence(
+    found = Evidence(
         repository=trust.repository,
         deploy_branch=parts.branch,
         reading=reading,
@@ -109,6 +109,18 @@ def before_merge(
         policy_readable=True,
         rules_touched=change.rules.rules_touched,
         others_touched=change.rules.others_touched,
+    )
+    return _heard(parts, found, (change.before,))
+
+
+def _heard(parts: Parts, found: Evidence, origins: Sequence[Snapshot]) -> Evidence:
+    """With what has to be found out about the words that were said."""
+    names = sorted({target.environment_name for target in found.expected})
+    return replace(
+        found,
+        signed=tuple(consents.signed(parts, found.repository, found)),
+        first_seen=consents.first_seen(parts, subject(found.reading.pull_request.number), found),
+        closed=consents.closed_times(found.reading, origins, names, parts.clock.now()),
     )
 
 
@@ -141,7 +153,7 @@ def after_merge(
     if place.tip is not None:
         origins["the tip"] = place.tip
     judged = judge(parts, change, plans, place.targets, kind, reading, landing, origins)
-    return Evidence(
+    found = Evidence(
         repository=trust.repository,
         deploy_branch=parts.branch,
         reading=reading,
@@ -155,6 +167,7 @@ def after_merge(
         others_touched=change.rules.others_touched,
         holds=place.holds,
     )
+    return _heard(parts, found, tuple(origins.values()))
 
 
 def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
@@ -163,15 +176,19 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
     Our comment is compared with what we wrote last, text and time; a difference is noted in the ledger, because the
     plan will be shown afresh and the tampering must not be forgotten.
     """
-    key = subject(reading.pull_request.number)
+    number = reading.pull_request.number
+    key = subject(number)
     plans = parts.ledger.find("plan-posted", key)
-    written = parts.ledger.latest("gate", key)
-    if plans and written is not None:
-        said = json.loads(written.body)["data"]
-        tampered = _tampered(parts, reading.pull_request.number, said)
-        noted = parts.ledger.latest("plan-edited", key)
-        if tampered is not None and (noted is None or noted.sequence < written.sequence):
-            parts.ledger.append("plan-edited", key, {"comment": said["comment"], "how": tampered}, parts.clock.now())
+    if plans and _tampered(reading.comments, _written(parts, key)) is not None:
+        with parts.saying:  # or we wrote since it was read
+            said = _written(parts, key)
+            tampered = _tampered(parts.forge.comments(number), said)
+            noted = parts.ledger.latest("plan-edited", key)
+            written = parts.ledger.latest("gate", key)
+            if tampered is not None and (noted is None or written is None or noted.sequence < written.sequence):
+                facts = {"comment": said["comment"], "how": tampered}
+                parts.ledger.append("plan-edited", key, facts, parts.clock.now())
+            plans = parts.ledger.find("plan-posted", key)
     edits = [entry.sequence for entry in parts.ledger.find("plan-edited", key)]
     following = [entry.sequence for entry in plans[1:]] + [sys.maxsize]
     return tuple(
@@ -183,9 +200,18 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
     )
 
 
-def _tampered(parts: Parts, number: int, said: Mapping[str, Any]) -> str | None:
-    """How our comment differs from what we wrote last, None when it does not."""
-    for comment in parts.forge.comments(number):
+def _written(parts: Parts, key: str) -> Mapping[str, Any]:
+    """What the ledger says of our comment as it was written last; empty where it says nothing."""
+    written = parts.ledger.latest("gate", key)
+    data: Mapping[str, Any] = json.loads(written.body)["data"] if written is not None else {}
+    return data
+
+
+def _tampered(comments: Sequence[Comment], said: Mapping[str, Any]) -> str | None:
+    """How our comment differs from what we wrote last, None when it does not, or when we wrote none."""
+    if not said:
+        return None
+    for comment in comments:
         if comment.id == said["comment"]:
             if body_digest(comment.body) != said["body"]:
                 return "the text is not ours"
@@ -218,7 +244,12 @@ def _posted(data: Mapping[str, Any], edited: bool) -> PostedPlan:
 
 def _planned(plans: Sequence[TargetPlan]) -> tuple[PlannedTarget, ...]:
     return tuple(
-        PlannedTarget(plan.target, plan.plan.digest, tuple(obstacle.text for obstacle in plan.plan.obstacles))
+        PlannedTarget(
+            plan.target,
+            plan.plan.digest,
+            tuple(obstacle.text for obstacle in plan.plan.obstacles),
+            destroys=any(plan.plan.destroys),
+        )
         for plan in plans
         if isinstance(plan, Planned)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import RLock
 
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.ports import (
@@ -27,7 +28,8 @@ class Parts:
     """Every port, and the few values that belong to this installation.
 
     `branch` is the deploy branch, `owner` this process's name in leases and locks; `told` are the landed commits of
-    which the forge has been told all there was to tell.
+    which the forge has been told all there was to tell; `saying` is held while a comment and what the ledger keeps of
+    it are written, which would look like a comment that somebody edited.
     """
 
     source: Source
@@ -47,3 +49,4 @@ class Parts:
     branch: str
     owner: str
     told: set[str] = field(default_factory=set)
+    saying: RLock = field(default_factory=RLock)

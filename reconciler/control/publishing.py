@@ -86,9 +86,10 @@ def ask_again(parts: Parts, reading: PullRequestReading, plans: Sequence[TargetP
     if not section.fits:
         return
     body = f"{section.text}\n### Approval\n\n{gates.gate_markdown(gate)}\n"
-    written = parts.forge.write_comment(number, _ours(parts, number), body)
-    _remember_plan(parts, reading, now, written)
-    _remember_decision(parts, number, {"after_merge": decision(gate)}, body, written)
+    with parts.saying:
+        written = parts.forge.write_comment(number, _ours(parts, number), body)
+        _remember_plan(parts, reading, now, written)
+        _remember_decision(parts, number, {"after_merge": decision(gate)}, body, written)
 
 
 def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None:
@@ -200,12 +201,13 @@ def _say(
     )
     if not moved and before.get("facts") == facts and before.get("body") == evidence.body_digest(body):
         return
-    written = parts.forge.write_comment(pull.number, _ours(parts, pull.number), body)
-    if moved and digests is not None:
-        _remember_plan(parts, reading, digests, written)
-    for text in texts:
-        parts.forge.write_status(pull.head_sha, _report(text))
-    _remember_decision(parts, pull.number, facts, body, written)
+    with parts.saying:
+        written = parts.forge.write_comment(pull.number, _ours(parts, pull.number), body)
+        if moved and digests is not None:
+            _remember_plan(parts, reading, digests, written)
+        for text in texts:
+            parts.forge.write_status(pull.head_sha, _report(text))
+        _remember_decision(parts, pull.number, facts, body, written)
     parts.progress("pull_request.judged", {"pull_request": pull.number, "head": pull.head_sha, **decided})
 
 

@@ -54,8 +54,6 @@ _GATED = ("hosts", "projects", "operations", REPOSITORY, PRINCIPALS, POLICY)
 
 
 _NOT_YET = (
-    ("bind", "revision"),
-    ("consent", "signed"),
     ("on_failure", "restore"),
     ("when_unreachable", "last-known"),
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from reconciler.model.pull_request import Account, Comment, PullRequest, TimelineEvent, TimelineKind
+from reconciler.model.pull_request import Account, Comment, PullRequest, Push, TimelineEvent, TimelineKind
 
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}\z")]
 
@@ -184,6 +184,16 @@ class CommentAnswer(Answer):
         return Comment(self.id, account_of(self.user), self.body, self.created_at, self.updated_at)
 
 
+class ActivityAnswer(Answer):
+    before: str
+    after: str
+    actor: MaybeAccount = None
+    timestamp: AwareDatetime | None = None
+
+    def value(self) -> Push:
+        return Push(account_of(self.actor), self.before, self.after, self.timestamp)
+
+
 class StatusAnswer(Answer):
     context: str
     state: str
@@ -229,6 +239,7 @@ EVENTS = TypeAdapter(list[EventAnswer])
 PERMISSION = TypeAdapter(PermissionAnswer)
 COMMENT = TypeAdapter(CommentAnswer)
 COMMENTS = TypeAdapter(list[CommentAnswer])
+ACTIVITY = TypeAdapter(list[ActivityAnswer])
 COMBINED = TypeAdapter(CombinedAnswer)
 CHECK_RUN = TypeAdapter(CheckRunAnswer)
 CHECK_RUNS = TypeAdapter(CheckRunsAnswer)

@@ -11,8 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from reconciler.approvals.words import DECISIVE, command_in
 from reconciler.forges import answers
 from reconciler.forges.answers import CommitAnswer, IdentityAnswer, ReviewAnswer, account_of
 from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
@@ -24,6 +26,7 @@ from reconciler.model.pull_request import (
     PullRequest,
     PullRequestCommit,
     PullRequestReading,
+    Push,
     Review,
     ReviewState,
     TimelineEvent,
@@ -37,12 +40,21 @@ LONGEST_BODY = 65_536
 WRITES_PER_MINUTE = 60  # GitHub's secondary limit is 80 requests that make content
 WEB_FLOW = 19_864_447  # commits for others on github.com; its address says nothing of a person
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[bot\])?")
-DECISIVE = (ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED)
+KEPT_READINGS = 500
 CONCLUSIONS = {"success": "success", "failure": "failure", "error": "failure"}
 PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so check runs need not be tried
 
 RemoteHeads = Callable[[Sequence[str]], Mapping[str, str]]
 LocalCommits = Callable[[str, str], Sequence[CommitInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Between:
+    """What follows from the two commits that a pull request lies between, and SHA-256 of the answers that say so."""
+
+    commits: tuple[PullRequestCommit, ...]
+    pushes: tuple[Push, ...] | None
+    digests: list[tuple[str, str]]
 
 
 class GitHub:
@@ -76,6 +88,7 @@ class GitHub:
         self._written: deque[float] = deque(maxlen=writes_per_minute)
         self._is_app = not token.startswith(PERSONAL_TOKENS)  # until a 403 says otherwise
         self._app_id: int | None = None
+        self._between: dict[tuple[object, ...], _Between] = {}
 
     def close(self) -> None:
         """End the open connections."""
@@ -134,16 +147,16 @@ class GitHub:
         """
         gaps: list[str] = []
         digests: list[tuple[str, str]] = []
-        repository, digest = self._repository()
-        digests.append(("repository", digest))
         pull, digest = self._pull(number)
         digests.append((f"pulls/{number}", digest))
-        if pull.base_repository != repository:
-            gaps.append(f"the pull request is into repository {pull.base_repository}, ours is {repository}")
         reviews = self._reviews(number, gaps, digests)
-        commits = self._commits(pull, gaps, digests)
+        between = self._read_between(pull, gaps)
+        digests += between.digests
         timeline = self._timeline(number, digests)
-        permissions = self._permissions(reviews, digests)
+        comments = self._comments(number, digests)
+        permissions = self._permissions(reviews, comments, digests)
+        if self._reviews(number, gaps, []) != reviews:
+            gaps.append("the reviews changed while they were read")
         again, digest = self._pull(number)
         digests.append((f"pulls/{number} again", digest))
         remote_head, remote_base = self._remote(again, gaps)
@@ -151,29 +164,21 @@ class GitHub:
             pull_request=pull,
             again=again,
             reviews=reviews,
-            commits=commits,
+            commits=between.commits,
             timeline=timeline,
             permissions=permissions,
             remote_head=remote_head,
             remote_base=remote_base,
             complete=not gaps,
-            gaps=tuple(gaps),
+            gaps=tuple(dict.fromkeys(gaps)),
             raw_digests=tuple(digests),
+            comments=comments,
+            pushes=between.pushes,
         )
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """All comments of a pull request, oldest first."""
-        return tuple(
-            item.value()
-            for items, _, _ in self._connection.pages(
-                answers.COMMENTS,
-                f"issues/{number}/comments",
-                lambda rest, page: rest.issues.list_comments(
-                    self._owner, self._name, number, per_page=PER_PAGE, page=page
-                ),
-            )
-            for item in items
-        )
+        return self._comments(number, [])
 
     def write_comment(self, number: int, comment: int | None, body: str) -> Comment:
         """Create (None) or edit our comment in place; editing to the same text does nothing. One that somebody
@@ -248,6 +253,62 @@ class GitHub:
             answers.PULL, f"pulls/{number}", lambda rest: rest.pulls.get(self._owner, self._name, number)
         )
         return answer.pull_request(), digest
+
+    def _comments(self, number: int, digests: list[tuple[str, str]]) -> tuple[Comment, ...]:
+        found: list[Comment] = []
+        for items, name, digest in self._connection.pages(
+            answers.COMMENTS,
+            f"issues/{number}/comments",
+            lambda rest, page: rest.issues.list_comments(self._owner, self._name, number, per_page=PER_PAGE, page=page),
+        ):
+            found += [item.value() for item in items]
+            digests.append((name, digest))
+        return tuple(found)
+
+    def _read_between(self, pull: PullRequest, gaps: list[str]) -> _Between:
+        """Read once for the same two commits. Where it is not whole, or the activity does not know the head yet, it
+        is read again the next time.
+        """
+        between = (pull.number, pull.head_sha, pull.base_sha, pull.commit_count, pull.head_ref)
+        kept = self._between.get(between)
+        if kept is None:
+            missing: list[str] = []
+            digests: list[tuple[str, str]] = []
+            kept = _Between(self._commits(pull, missing, digests), self._pushes(pull, digests), digests)
+            known = kept.pushes is None or any(push.after == pull.head_sha for push in kept.pushes)
+            if known and not missing:
+                if len(self._between) >= KEPT_READINGS:
+                    self._between.clear()
+                self._between[between] = kept
+            gaps += missing
+        return kept
+
+    def _pushes(self, pull: PullRequest, digests: list[tuple[str, str]]) -> tuple[Push, ...] | None:
+        """Who moved the head branch since it was made, newest first, by the forge's log of the last hundred movements;
+        None where it has none or does not show it to us. It may lag behind: what is missing in it proves nothing.
+        """
+        name = f"activity of {pull.head_ref}"
+        try:
+            items, digest = self._connection.get(
+                answers.ACTIVITY,
+                name,
+                lambda rest: rest.repos.list_activities(
+                    self._owner, self._name, ref=f"refs/heads/{pull.head_ref}", per_page=PER_PAGE
+                ),
+            )
+        except NotFound:
+            return None
+        except Failed as error:
+            if error.status in (403, 422):
+                return None
+            raise
+        digests.append((name, digest))
+        pushes: list[Push] = []
+        for push in (item.value() for item in items):
+            pushes.append(push)
+            if push.before is not None and not push.before.strip("0"):
+                break
+        return tuple(pushes)
 
     def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> tuple[Review, ...]:
         found: list[ReviewAnswer] = []
@@ -376,13 +437,13 @@ class GitHub:
             digests.append((name, digest))
         return tuple(events)
 
-    def _permissions(self, reviews: tuple[Review, ...], digests: list[tuple[str, str]]) -> tuple[Permission, ...]:
-        """What each account whose review can decide may do now, by account id."""
-        logins = {
-            review.account.id: review.account.login
-            for review in reviews
-            if review.account is not None and review.state in DECISIVE
-        }
+    def _permissions(
+        self, reviews: tuple[Review, ...], comments: tuple[Comment, ...], digests: list[tuple[str, str]]
+    ) -> tuple[Permission, ...]:
+        """What each account whose review or command can decide may do now, by account id."""
+        speaking = [review.account for review in reviews if review.state in DECISIVE]
+        speaking += [comment.account for comment in comments if command_in(comment.body) is not None]
+        logins = {account.id: account.login for account in speaking if account is not None}
         return tuple(Permission(account, self._role(account, logins[account], digests)) for account in sorted(logins))
 
     def _role(self, account: int, login: str, digests: list[tuple[str, str]]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from reconciler.model.desired import Consent
 from reconciler.model.principal import Principals
-from reconciler.model.pull_request import PullRequestReading
+from reconciler.model.pull_request import Account, PullRequestReading, ReviewState
 from reconciler.model.target import Target
 from reconciler.model.verdict import Verdict
 
@@ -29,13 +30,70 @@ class PostedPlan:
     edited_by_others: bool = False
 
 
+class Form(StrEnum):
+    """How somebody said yes or no: by a click, or by a command in a comment (`/reconciler approve DIGEST`)."""
+
+    REVIEW = "review"
+    COMMENT = "comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What one account said that decides something: a review, or a comment that is a command.
+
+    `commit` is the head that it is about: the review's own, and for a comment that of the plan which stood there when
+    it was written. `body` is the whole text; `edited` says that a comment is not as it was first written.
+    """
+
+    form: Form
+    id: int
+    account: Account | None
+    state: ReviewState
+    commit: str | None
+    submitted_at: datetime | None
+    body: str
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A comment holds an SSH signature by `key` over the consent to exactly these plans of this pull request, head and
+    base (`approvals.statement`); checked by control, because checking is no pure matter.
+    """
+
+    comment: int
+    key: str
+    head_sha: str
+    base_ref: str
+    digests: tuple[tuple[Target, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeen:
+    """A word as it was when we first saw it, by the ledger: what it said, what its account might do in the repository,
+    and which person it was by the rules (None for nobody).
+    """
+
+    form: Form
+    id: int
+    account: int
+    login: str
+    state: ReviewState
+    at: datetime | None
+    role: str | None
+    person: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedTarget:
-    """The plan made now for one target of the change; `obstacles` non-empty means that it cannot be carried out."""
+    """The plan made now for one target of the change; `obstacles` non-empty means that it cannot be carried out, and
+    `destroys` says that something with data in it goes.
+    """
 
     target: Target
     digest: str
     obstacles: tuple[str, ...] = ()
+    destroys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +107,7 @@ class GateRules:
     consent: Consent
     consent_delay_seconds: float
     agent_owner_may_approve: bool
+    bind: str = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +145,9 @@ class Evidence:
     plans that the ledger holds for this pull request. `expected` is the set of targets that the change affects,
     computed from git alone (gate 30). `landing` is None before the merge. `policy_readable` is False when policy,
     principals or the format file could not be read at one of the origins; `rules_touched` and `others_touched` say
-    what the files change. `holds` are sentences about windows and suspensions.
+    what the files change. `holds` are sentences about windows and suspensions; `closed` the times (from, to) in which
+    windows of the environments concerned kept anything from being deployed, sorted and apart from each other.
+    `signed` and `first_seen` are what control found out about words.
     """
 
     repository: int
@@ -101,6 +162,9 @@ class Evidence:
     rules_touched: bool
     others_touched: bool
     holds: tuple[str, ...] = ()
+    signed: tuple[Signed, ...] = ()
+    first_seen: tuple[FirstSeen, ...] = ()
+    closed: tuple[tuple[datetime, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +177,9 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's consent that counted."""
+    """One person's consent that counted; `review` is the number of the review or of the comment, as `form` says, and
+    `key` the one that signed it.
+    """
 
     person: str
     account: int
@@ -121,6 +187,8 @@ class Approval:
     head_sha: str
     submitted_at: datetime
     groups: tuple[str, ...]
+    form: Form = Form.REVIEW
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,33 @@ digests, `HH:MM[:SS]` for times of one day.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarget, PostedPlan, RuleSet
+from reconciler.model.approval import (
+    Evidence,
+    FirstSeen,
+    Form,
+    GateRules,
+    Landing,
+    PlannedTarget,
+    PostedPlan,
+    RuleSet,
+    Signed,
+)
 from reconciler.model.desired import Consent
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.pull_request import (
     Account,
+    Comment,
     Permission,
     PullRequest,
     PullRequestCommit,
     PullRequestReading,
+    Push,
     Review,
     ReviewState,
     TimelineEvent,
@@ -46,8 +59,8 @@ ACCOUNTS = {
 PRINCIPALS = Principals(
     people=(
         Person("author", (1001,), ("developers", "operators")),
-        Person("reviewer", (2001, 2901), ("operators",)),
-        Person("second", (2002,), ("operators",)),
+        Person("reviewer", (2001, 2901), ("operators",), ("ssh-ed25519 reviewer",)),
+        Person("second", (2002,), ("operators",), ("ssh-ed25519 second",)),
         Person("operator", (2003,), ("developers",)),
     ),
     agents=(Agent("deployer", (3001,), owner="operator"),),
@@ -71,6 +84,13 @@ def time_of(clock: str | None) -> datetime | None:
     parts = [int(part) for part in clock.lstrip("+").split(":")]
     hours, minutes, seconds = (*parts, 0, 0)[:3]
     return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def moment(clock: str) -> datetime:
+    """A time that is there."""
+    found = time_of(clock)
+    assert found is not None
+    return found
 
 
 NOW = "12:10"
@@ -111,7 +131,55 @@ def review(
     body: str = "",
     number: int = 0,
 ) -> Review:
-    return Review(number, account(by), ReviewState(state), sha(commit), time_of(at), body)
+    return Review(number, account(by), ReviewState(state), sha(commit), time_of(at), with_digests(body))
+
+
+def with_digests(body: str) -> str:
+    """`<word>` in a text stands for the first twelve digits of that plan's digest."""
+    return re.sub(r"<(\w+)>", lambda match: plan_digest(match.group(1))[:12], body)
+
+
+def comment(
+    by: str | None = "reviewer",
+    body: str = "/reconciler approve <plan>",
+    at: str = "12:05",
+    edited_at: str | None = None,
+    number: int = 0,
+) -> Comment:
+    created, updated = time_of(at), time_of(edited_at or at)
+    assert created is not None
+    assert updated is not None
+    return Comment(number, account(by), with_digests(body), created, updated)
+
+
+def seen(
+    by: str = "reviewer",
+    form: str = "review",
+    number: int = 50,
+    state: str = "APPROVED",
+    at: str = "12:05",
+    role: str | None = "write",
+    person: str | None = "reviewer",
+) -> FirstSeen:
+    return FirstSeen(
+        Form(form), number, ACCOUNTS[by].id, by, ReviewState(state), time_of(at), role, person
+    )  # fmt: skip
+
+
+def signature(
+    key: str = "reviewer",
+    comment: int = 70,
+    head: str = "head",
+    base: str = "main",
+    digests: Mapping[str, str] | None = None,
+) -> Signed:
+    pairs = digests if digests is not None else {"shop/production@web-1": "plan"}
+    shown = tuple((Target.parse(name), plan_digest(word)) for name, word in pairs.items())
+    return Signed(comment, f"ssh-ed25519 {key}", str(sha(head)), base, shown)
+
+
+def push(by: str | None = "author", after: str = "head", before: str | None = "base") -> Push:
+    return Push(account(by), sha(before), sha(after), time_of("11:50"))
 
 
 def posted(
@@ -139,14 +207,22 @@ def rule_set(
     owner_may: bool = False,
     without: Sequence[str] = (),
     made_agent: Sequence[str] = (),
+    without_keys: Sequence[str] = (),
+    bind: str = "plan",
 ) -> RuleSet:
-    people = tuple(p for p in principals.people if p.name not in (*without, *made_agent))
+    people = tuple(
+        replace(p, signing_keys=() if p.name in without_keys else p.signing_keys)
+        for p in principals.people
+        if p.name not in (*without, *made_agent)
+    )
     agents = principals.agents + tuple(
         Agent(p.name, p.accounts, owner="operator") for p in principals.people if p.name in made_agent
     )
     findings = tuple(Finding(f["rule"], Severity.DENY, f.get("text", "no"), gate=f.get("gate")) for f in denied)
     requirements = tuple(Requirement(n["approvals"], n.get("group"), n.get("rule", "rule")) for n in needs)
-    environments = tuple(GateRules(Target.parse(t), "production", Consent(consent), delay, owner_may) for t in targets)
+    environments = tuple(
+        GateRules(Target.parse(t), "production", Consent(consent), delay, owner_may, bind) for t in targets
+    )
     return RuleSet(
         origin, Principals(people, agents), Verdict(findings, requirements, plan_digest("policy")), environments
     )
@@ -236,13 +312,20 @@ def evidence(
     rules_at: Sequence[Mapping[str, Any]] | None = None,
     merged: bool = False,
     landed: Mapping[str, Any] | None = None,
+    comments: Sequence[Mapping[str, Any]] = (),
+    signed: Sequence[Mapping[str, Any]] = (),
+    heard: Sequence[Mapping[str, Any]] = (),
+    pushes: Sequence[Mapping[str, Any]] | None = None,
+    closed: Sequence[Sequence[str]] = (),
+    destroys: bool = False,
     **over: Any,
 ) -> Evidence:
     """An honest pull request, with overrides.
 
     `pull` and `again` override both readings and the second one; `roles` the permissions; `shown` are posted plans;
     `plans` maps targets to digest words; `rules` overrides every rule set, `rules_at` lists them one by one;
-    `merged: true` makes it a landed one. Everything else is a field of PullRequestReading or of Evidence.
+    `merged: true` makes it a landed one. `comments` are numbered from 70, `heard` are words as they were first seen,
+    `closed` pairs of times. Everything else is a field of PullRequestReading or of Evidence.
     """
     plan_words = plans if plans is not None else {"shop/production@web-1": "plan"}
     wanted = expected if expected is not None else tuple(plan_words)
@@ -274,6 +357,8 @@ def evidence(
         commits=tuple(commit(**{("sha_" if k == "sha" else k): v for k, v in c.items()}) for c in commits),
         timeline=tuple(event(**e) for e in timeline),
         permissions=tuple(Permission(ACCOUNTS[n].id, role) for n, role in given_roles.items() if role is not None),
+        comments=tuple(comment(**({"number": 70 + index} | dict(c))) for index, c in enumerate(comments)),
+        pushes=tuple(push(**p) for p in pushes) if pushes is not None else None,
         **read,  # type: ignore[arg-type]
     )
     base_rules = {"targets": tuple(wanted)} | dict(rules or {})
@@ -290,11 +375,15 @@ def evidence(
     return Evidence(
         reading=reading,
         plans=tuple(
-            PlannedTarget(Target.parse(name), plan_digest(word), tuple(obstacles)) for name, word in plan_words.items()
+            PlannedTarget(Target.parse(name), plan_digest(word), tuple(obstacles), destroys)
+            for name, word in plan_words.items()
         ),
         expected=tuple(Target.parse(name) for name in wanted),
         posted=tuple(posted(**p) for p in shown),
         rule_sets=tuple(rule_set(**(base_rules | dict(one))) for one in origins),
         landing=landing(**dict(landed or {})) if merged or landed is not None else None,
+        signed=tuple(signature(**s) for s in signed),
+        first_seen=tuple(seen(**s) for s in heard),
+        closed=tuple((moment(begin), moment(end)) for begin, end in closed),
         **whole,
     )
