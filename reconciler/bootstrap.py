@@ -23,9 +23,9 @@ from reconciler.model.canonical import digest_bytes
 from reconciler.model.errors import InvalidInput
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.revision import Tree
-from reconciler.ports import Renderer
+from reconciler.ports import Renderer, Signer
 from reconciler.settings import Settings, read_secret, read_settings
-from reconciler.signatures import InstallationKey, SshSignatures
+from reconciler.signatures import InstallationKey, PersonalKey, SshSignatures
 from reconciler.sources.git import GitMirror
 from reconciler.sources.working_tree import read_working_tree
 from reconciler.storage import Database, open_database
@@ -146,6 +146,11 @@ def webhook(settings: Settings) -> Webhook | None:
     """The forge's webhook, None where no secret is configured and deliveries are therefore refused."""
     file = settings.forge.webhook_secret_file
     return Webhook(read_secret(settings.resolve(file)).encode()) if file is not None else None
+
+
+def personal_key(file: Path) -> Signer:
+    """The key of the person at the terminal."""
+    return PersonalKey(file)
 
 
 def local_renderer() -> Renderer:

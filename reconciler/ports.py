@@ -109,6 +109,14 @@ class Forge(Protocol):
     def open_pull_request(self, request: NewPullRequest) -> PullRequest:
         """Open one with the proposer's token."""
 
+    def review(self, number: int, approve: bool, head_sha: str, body: str, token: str) -> int:
+        """Approve a commit or ask for changes with a person's token; the review's number. NotAllowed where the forge
+        refuses.
+        """
+
+    def say(self, number: int, body: str, token: str) -> Comment:
+        """Comment with a person's token."""
+
     def who(self, token: str | None = None) -> tuple[int, str]:
         """Account id and login of the engine's own credential, or of another token."""
 

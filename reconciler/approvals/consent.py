@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.approvals import numbers
-from reconciler.approvals.words import standing
+from reconciler.approvals.words import standing, vanished
 from reconciler.model.approval import Evidence, Form, Landing, Reason, RuleSet, Word
 from reconciler.model.principal import Person, Principals
 from reconciler.model.pull_request import (
@@ -220,7 +220,9 @@ def owners_may_approve(rules: RuleSet) -> bool:
 
 
 def the_last_word(evidence: Evidence, word: Word) -> Iterator[Reason]:
-    """The account said nothing else since: a later objection or dismissal never falls back to an approval (19)."""
+    """The account said nothing else since: a later objection or dismissal never falls back to an approval (19), also
+    where the objection is no longer there to see (20).
+    """
     if word.account is None:
         return
     for last in standing(evidence, word.account):
@@ -229,6 +231,9 @@ def the_last_word(evidence: Evidence, word: Word) -> Iterator[Reason]:
             text = f"the last word of {word.account.login} ({last.form} {last.id}) {said}"
             yield Reason(numbers.NO_LONGER_THE_LAST_WORD, text)
             return
+    for seen in vanished(evidence, word.account.id):
+        text = f"{seen.login} objected in comment {seen.id}, which was changed or deleted; they approve again"
+        yield Reason(numbers.DISMISSED_BY_ANOTHER, text)
 
 
 def role_of(reading: PullRequestReading, account: Account | None) -> str | None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "status": ("look", "Show every environment: sync, health, what holds it."),
     "why": ("look", "Say why an environment is where it is, and who or what is missing."),
     "drift": ("look", "Show what differs on the hosts from the last approved state."),
+    "approvals": ("approvals", "List, show, approve and reject plans, with a person's own credential."),
     "deployments": ("records", "List and show deployment records."),
     "ledger": ("records", "Show, verify and export the ledger."),
     "rollback": ("change", "Open a revert pull request for an environment."),

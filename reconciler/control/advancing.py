@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler import approvals
+from reconciler.approvals import numbers
 from reconciler.control import changes, evidence, execution, history, planning, publishing, remembering
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
@@ -27,12 +28,15 @@ UNTOLD_AGAIN = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Why it does not go on. `again` is when to look again where nobody will tell: a host that is down, a window."""
+    """Why it does not go on. `again` is when to look again where nobody will tell: a host that is down, a window.
+    `authorised` is what was approved and failed, which does not stand in the way of the next landing.
+    """
 
     hold: str
     reason: str
     commit: str | None
     again: timedelta | None = None
+    authorised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,9 @@ def _failed(parts: Parts, name: EnvironmentName, revision: str) -> Stopped | Non
             continue
         if deployment.outcome in (DeploymentState.SUCCEEDED, DeploymentState.CANCELLED):
             continue
-        return Stopped("Parked", f"{deployment.id} {deployment.outcome.value}: {deployment.reason}", revision)
+        return Stopped(
+            "Parked", f"{deployment.id} {deployment.outcome.value}: {deployment.reason}", revision, authorised=True
+        )
     return None
 
 
@@ -227,7 +233,7 @@ class _Walk:
         gate = approvals.decide(found, self.parts.clock.now())
         publishing.record_gate(self.parts, f"landing/{step.revision}/{self.name}", found, gate)
         if plans and isinstance(gate, Stale | Waiting):
-            publishing.ask_again(self.parts, reading, plans, gate)
+            publishing.ask_again(self.parts, reading, plans, gate, step.first_parent)
         self.kind, self.reading = kind, reading
         return gate
 
@@ -272,7 +278,7 @@ class _Walk:
 
 def _blocks(stopped: Stopped | None) -> bool:
     """A failed deployment was authorised and does not stand in the way of the next landing; all else does."""
-    return stopped is not None and stopped.hold != "Parked"
+    return stopped is not None and not stopped.authorised
 
 
 def _held(reason: str) -> Stopped:
@@ -299,7 +305,8 @@ def _closed(gate: Gate, commit: str) -> Stopped:
         case Stale(reasons=reasons):
             text = "; ".join(f"{r.text} (gate {r.rule})" for r in reasons)
             return Stopped("AwaitingConsent", text, commit)
-        case Waiting(missing=missing):
-            return Stopped("AwaitingConsent", "; ".join(missing), commit)
+        case Waiting(missing=missing, reasons=reasons):
+            objects = any(reason.rule == numbers.NO_LONGER_THE_LAST_WORD for reason in reasons)
+            return Stopped("Parked" if objects else "AwaitingConsent", "; ".join(missing), commit)
         case Open():
             raise AssertionError("an open gate does not stop anything")

@@ -21,6 +21,9 @@ from reconciler.model.revision import CleanMerge, MergeConflict
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord
 
+WAITING_FOR_WORDS = ("AwaitingConsent", "Held", "Parked")
+"""What somebody can end by saying something on the forge, of which nothing in git tells."""
+
 
 def review(parts: Parts, number: int) -> Gate | None:
     """Plan one open pull request, judge it, post statuses and the comment. None when there is nothing to judge."""
@@ -103,8 +106,8 @@ def resume(parts: Parts, deployment: str) -> Deployment:
 
 
 def held(parts: Parts) -> tuple[EnvironmentName, ...]:
-    """Environments that wait for consent, or for what nobody approved to be undone."""
-    return tuple(r.name for r in parts.states.environments() if r.hold in ("AwaitingConsent", "Held"))
+    """Environments that wait for consent, that somebody rejected, or that wait for unapproved commits to be undone."""
+    return tuple(r.name for r in parts.states.environments() if r.hold in WAITING_FOR_WORDS)
 
 
 def environments(parts: Parts) -> tuple[EnvironmentName, ...]:

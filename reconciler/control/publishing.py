@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.control import evidence
 from reconciler.control.parts import Parts
-from reconciler.control.planning import TargetPlan, planned, unplanned
+from reconciler.control.planning import Planned, TargetPlan, planned, unplanned
 from reconciler.model.approval import Evidence, Gate, Open, RuleSet
 from reconciler.model.deployment import Deployment, DeploymentState
 from reconciler.model.errors import Retryable
@@ -20,6 +20,10 @@ from reconciler.ports import StatusReport
 from reconciler.reports import comment as comments
 from reconciler.reports import gate as gates
 from reconciler.reports import statuses
+from reconciler.reports.plan import change_lines
+
+MOST_DIFFERENCES = 20
+MOST_KEPT_CHANGES = 200
 
 
 def post(
@@ -37,7 +41,8 @@ def post(
         [f"{away.target} is not planned: {away.error}" for away in unplanned(plans)],
     )
     rules = judged[0]
-    body = comments.comment_markdown(section, rules.verdict, gate, gates.remarks(rules))
+    remarks = gates.remarks(rules, [plan.plan.digest for plan in planned(plans)])
+    body = comments.comment_markdown(section, rules.verdict, gate, remarks)
     texts = statuses.statuses(
         [plan.plan for plan in planned(plans)],
         rules.verdict,
@@ -45,8 +50,7 @@ def post(
         fits=section.fits,
         unobserved=[away.target for away in unplanned(plans)],
     )
-    digests = {str(plan.target): plan.plan.digest for plan in planned(plans)}
-    _say(parts, reading, body, texts, decision(gate), digests if section.fits else None)
+    _say(parts, reading, body, texts, decision(gate), planned(plans) if section.fits else None)
 
 
 def unplannable(parts: Parts, reading: PullRequestReading, text: str) -> None:
@@ -70,26 +74,52 @@ def _in_one_line(text: str) -> str:
     return problems[0] if len(problems) == 1 else f"{problems[0]} (and {len(problems) - 1} more)"
 
 
-def ask_again(parts: Parts, reading: PullRequestReading, plans: Sequence[TargetPlan], gate: Gate) -> None:
-    """After the merge the plan is another one: show it, so that a fresh review can consent to it."""
+def ask_again(
+    parts: Parts, reading: PullRequestReading, plans: Sequence[TargetPlan], gate: Gate, first_parent: str
+) -> None:
+    """After the merge the plan is another one: a comment of its own shows it, what differs and why, so that somebody
+    can consent to it. `first_parent` is the commit that the pull request landed on.
+    """
     number, head = reading.pull_request.number, reading.pull_request.head_sha
-    posted = [p for p in evidence.posted(parts, reading) if p.head_sha == head]
-    before = {str(target): digest for target, digest in posted[-1].digests} if posted else {}
+    key = evidence.subject(number)
+    shown = [data for entry in parts.ledger.find("plan-posted", key) if (data := _data(entry.body))["head_sha"] == head]
+    last = shown[-1] if shown else {}
+    before = last.get("digests", {})
     now = before | {str(plan.target): plan.plan.digest for plan in planned(plans)}
-    if now == before and not posted[-1].edited_by_others:
+    tampered = any(p.edited_by_others for p in evidence.posted(parts, reading)[-1:])
+    if now == before and not tampered:
         return
-    section = comments.plan_section(
-        head,
-        [plan.plan for plan in planned(plans)],
-        ["The plan changed after the merge. Nothing is deployed until somebody who counts approves this one again."],
+    asked = (
+        "The plan changed after the merge. Nothing is deployed until somebody who counts approves this one, by a "
+        f"review or by the comment: {gates.command([plan.plan.digest for plan in planned(plans)])}"
     )
+    notes = [asked, *_differences(last, planned(plans), first_parent)]
+    section = comments.plan_section(head, [plan.plan for plan in planned(plans)], notes)
     if not section.fits:
         return
     body = f"{section.text}\n### Approval\n\n{gates.gate_markdown(gate)}\n"
     with parts.saying:
-        written = parts.forge.write_comment(number, _ours(parts, number), body)
-        _remember_plan(parts, reading, now, written)
+        written = parts.forge.write_comment(number, None, body)
+        _remember_plan(parts, reading, planned(plans), written, last)
         _remember_decision(parts, number, {"after_merge": decision(gate)}, body, written)
+
+
+def _differences(last: Mapping[str, Any], plans: Sequence[Planned], first_parent: str) -> list[str]:
+    """What differs from the plan that was shown last, target by target, and why."""
+    said: list[str] = []
+    for plan in plans:
+        target, digest = str(plan.target), plan.plan.digest
+        was = last.get("digests", {}).get(target)
+        if was == digest:
+            continue
+        then, now = last.get("changes", {}).get(target, []), change_lines(plan.plan)
+        gone = [f"no longer: {line}" for line in then if line not in now]
+        new = [f"new: {line}" for line in now if line not in then]
+        said.append(f"{target}: {was[:12] if was else 'nothing'} was shown, now it is {digest[:12]}")
+        said += [f"{target}: {line}" for line in [*gone, *new][:MOST_DIFFERENCES]]
+    landed_elsewhere = last.get("base_sha") not in (None, first_parent)
+    why = "the branch had moved when it was merged" if landed_elsewhere else "what runs on the host has changed since"
+    return [*said, f"Why: {why}."] if said else []
 
 
 def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None:
@@ -114,9 +144,7 @@ def decision(gate: Gate) -> dict[str, Any]:
         "outcome": gates.outcome(gate),
         "missing": list(gates.missing_of(gate)),
         "reasons": [{"rule": reason.rule, "text": reason.text} for reason in gates.reasons_of(gate)],
-        "approvals": [{"person": a.person, "account": a.account, "review": a.review} for a in gate.approvals]
-        if isinstance(gate, Open)
-        else [],
+        "approvals": [gates.approval_json(a) for a in gate.approvals] if isinstance(gate, Open) else [],
     }
 
 
@@ -183,7 +211,7 @@ def _say(
     body: str,
     texts: Sequence[statuses.StatusText],
     decided: Mapping[str, Any],
-    digests: Mapping[str, str] | None,
+    plans: Sequence[Planned] | None,
 ) -> None:
     pull = reading.pull_request
     said = [[text.context, text.state, text.description] for text in texts]
@@ -193,7 +221,8 @@ def _say(
     before = _data(latest.body) if latest is not None else {}
     posted = evidence.posted(parts, reading)
     shown = posted[-1] if posted else None
-    moved = digests is not None and (
+    digests = {str(plan.target): plan.plan.digest for plan in plans or ()}
+    moved = plans is not None and (
         shown is None
         or shown.edited_by_others
         or (shown.head_sha, shown.base_ref) != (pull.head_sha, pull.base_ref)
@@ -203,23 +232,30 @@ def _say(
         return
     with parts.saying:
         written = parts.forge.write_comment(pull.number, _ours(parts, pull.number), body)
-        if moved and digests is not None:
-            _remember_plan(parts, reading, digests, written)
+        if moved and plans is not None:
+            _remember_plan(parts, reading, plans, written, {})
         for text in texts:
             parts.forge.write_status(pull.head_sha, _report(text))
         _remember_decision(parts, pull.number, facts, body, written)
     parts.progress("pull_request.judged", {"pull_request": pull.number, "head": pull.head_sha, **decided})
 
 
-def _remember_plan(parts: Parts, reading: PullRequestReading, digests: Mapping[str, str], written: Comment) -> None:
+def _remember_plan(
+    parts: Parts, reading: PullRequestReading, plans: Sequence[Planned], written: Comment, last: Mapping[str, Any]
+) -> None:
+    """What was shown; of targets that these plans do not name, what was shown of them `last`."""
     pull = reading.pull_request
+    digests = {str(plan.target): plan.plan.digest for plan in plans}
+    changes = {str(plan.target): list(change_lines(plan.plan))[:MOST_KEPT_CHANGES] for plan in plans}
     parts.ledger.append(
         "plan-posted",
         evidence.subject(pull.number),
         {
             "head_sha": pull.head_sha,
             "base_ref": pull.base_ref,
-            "digests": dict(digests),
+            "base_sha": reading.remote_base,
+            "digests": last.get("digests", {}) | digests,
+            "changes": last.get("changes", {}) | changes,
             "comment": written.id,
             "updated_at": written.updated_at.isoformat(),
         },

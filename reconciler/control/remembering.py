@@ -13,6 +13,7 @@ from reconciler.model.errors import InvalidInput, NotAllowed, NotFound, Untruste
 from reconciler.model.health import Health, Sync
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord, TrustRecord
+from reconciler.reports.gate import approval_json
 
 
 def pinned(parts: Parts) -> TrustRecord:
@@ -158,10 +159,7 @@ def summary(deployment: Deployment) -> dict[str, Any]:
         "plans": {str(target.target): target.plan_digest for target in deployment.targets},
         "pull_request": deployment.authority.pull_request,
         "author": deployment.authority.author,
-        "approvals": [
-            {"person": a.person, "account": a.account, "review": a.review, "head": a.head_sha}
-            for a in deployment.authority.approvals
-        ],
+        "approvals": [approval_json(given) for given in deployment.authority.approvals],
         "merged_by": deployment.authority.merged_by,
         "attestation": deployment.authority.attestation,
         "outcome": deployment.outcome.value,

@@ -128,6 +128,11 @@ class Actor:
         combined = self.api("GET", f"/commits/{sha}/status")
         return {status["context"]: status for status in combined["statuses"]}
 
+    def comment(self, number: int, body: str) -> dict[str, Any]:
+        """Say something on a pull request."""
+        made: dict[str, Any] = self.api("POST", f"/issues/{number}/comments", body=body)
+        return made
+
     def comments(self, number: int) -> list[dict[str, Any]]:
         """The comments of a pull request."""
         found: list[dict[str, Any]] = self.api("GET", f"/issues/{number}/comments")

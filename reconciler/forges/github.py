@@ -12,7 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from githubkit.response import Response
+from pydantic import TypeAdapter
 
 from reconciler.approvals.words import DECISIVE, command_in
 from reconciler.forges import answers
@@ -33,6 +36,11 @@ from reconciler.model.pull_request import (
 )
 from reconciler.model.revision import CommitInfo
 from reconciler.ports import NewPullRequest, StatusReport
+
+if TYPE_CHECKING:
+    from githubkit_schemas.v2022_11_28.rest import RestNamespace
+
+T = TypeVar("T")
 
 MOST_COMMITS = 250  # where /pulls/{n}/commits stops, whatever the page
 LONGEST_DESCRIPTION = 140
@@ -241,6 +249,38 @@ class GitHub:
                     return existing
             raise InvalidInput(error.text, where=error.where) from None
         return opened.pull_request()
+
+    def review(self, number: int, approve: bool, head_sha: str, body: str, token: str) -> int:
+        """Approve a commit or ask for changes with a person's token. NotAllowed where the forge refuses."""
+        data: Any = {"event": "APPROVE" if approve else "REQUEST_CHANGES", "commit_id": head_sha, "body": body}
+        made = self._as_person(
+            answers.REVIEW,
+            f"pulls/{number}/reviews",
+            token,
+            lambda rest: rest.pulls.create_review(self._owner, self._name, number, data=data),
+        )
+        return made.id
+
+    def say(self, number: int, body: str, token: str) -> Comment:
+        """Comment with a person's token. NotAllowed where the forge refuses."""
+        made = self._as_person(
+            answers.COMMENT,
+            f"issues/{number}/comments",
+            token,
+            lambda rest: rest.issues.create_comment(self._owner, self._name, number, data={"body": body}),
+        )
+        return made.value()
+
+    def _as_person(
+        self, shape: TypeAdapter[T], name: str, token: str, call: Callable[[RestNamespace], Response[Any, Any]]
+    ) -> T:
+        try:
+            made, _ = self._connection.of(token).get(shape, name, call)
+        except Failed as error:
+            if error.status in (401, 403, 422):
+                raise NotAllowed(error.text, where=error.where, hint=error.hint) from None
+            raise
+        return made
 
     def _repository(self) -> tuple[int, str]:
         answer, digest = self._connection.get(

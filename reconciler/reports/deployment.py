@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.model.deployment import Deployment, OperationResult, TargetResult
 from reconciler.reports.escape import visible
+from reconciler.reports.gate import said
 
 
 def summary(deployment: Deployment) -> str:
@@ -32,7 +33,7 @@ def lines_of(deployment: Deployment) -> Iterator[str]:
     else:
         yield f"  authority   {authority.kind}"
     for approval in authority.approvals:
-        yield f"  approved by {approval.person} (review {approval.review} at {approval.head_sha[:12]})"
+        yield f"  approved by {approval.person} ({said(approval)} at {approval.head_sha[:12]})"
     if deployment.reverts is not None:
         yield f"  reverts     {deployment.reverts}"
     finished = deployment.finished_at.isoformat() if deployment.finished_at else "not yet"

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
-from reconciler.model.approval import Gate, Open, Reason, Refused, RuleSet, Stale, Waiting
+from reconciler.model.approval import Approval, Gate, Open, Reason, Refused, RuleSet, Stale, Waiting
+from reconciler.model.desired import Consent
 from reconciler.reports.escape import cut, inline, visible
 
 MOST_LINES = 30
+QUOTED_DIGITS = 12
+
+
+def command(digests: Sequence[str]) -> str:
+    """The comment that consents to plans with these digests."""
+    return " ".join(["/reconciler approve", *(each[:QUOTED_DIGITS] for each in digests)])
 
 
 def outcome(gate: Gate) -> str:
@@ -56,15 +63,30 @@ def missing_of(gate: Gate) -> tuple[str, ...]:
     return gate.missing if isinstance(gate, Waiting) else ()
 
 
+def said(approval: Approval) -> str:
+    """How somebody approved: `review 12`, `comment 13, signed`."""
+    return f"{approval.form} {approval.review}{', signed' if approval.key else ''}"
+
+
+def approval_json(approval: Approval) -> dict[str, Any]:
+    """An approval that counted, for the ledger and --json."""
+    return {
+        "person": approval.person,
+        "account": approval.account,
+        "form": approval.form.value,
+        "review": approval.review,
+        "head": approval.head_sha,
+        "key": approval.key,
+    }
+
+
 def gate_text(gate: Gate) -> str:
     """The answer as plain lines for a terminal."""
     lines = [f"{outcome(gate)}: {headline(gate)}"]
     lines += [f"  missing: {sentence}" for sentence in missing_of(gate)]
     lines += [f"  {numbered(reason)}" for reason in reasons_of(gate)]
     if isinstance(gate, Open):
-        lines += [
-            f"  {approval.person}: review {approval.review} at {approval.head_sha}" for approval in gate.approvals
-        ]
+        lines += [f"  {approval.person}: {said(approval)} at {approval.head_sha}" for approval in gate.approvals]
         lines += [f"  {target} {digest}" for target, digest in gate.digests]
     return "\n".join(visible(line) for line in lines)
 
@@ -96,9 +118,16 @@ def refusal_json(gate: Gate) -> Mapping[str, Any] | None:
     }
 
 
-def remarks(rules: RuleSet) -> tuple[str, ...]:
-    """What a reader has to know about these rules: who stands behind both sides, and what needs nobody."""
+def remarks(rules: RuleSet, digests: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a reader has to know about these rules: how to say yes to the plans with these digests, who stands behind
+    both sides, and what needs nobody.
+    """
     found = []
+    asked = max((environment.consent for environment in rules.environments), key=list(Consent).index, default=None)
+    if digests and asked is Consent.QUOTED:
+        found.append(f"An approval names the plan here: a review whose text does, or the comment: {command(digests)}")
+    if digests and asked is Consent.SIGNED:
+        found.append("An approval is signed here: `reconciler approvals approve NUMBER --sign` makes and posts it.")
     if any(environment.agent_owner_may_approve for environment in rules.environments):
         found.append("Here the owner of an agent may approve what it wrote: one person may stand behind both.")
     if rules.verdict.requirements and all(need.approvals <= 0 for need in rules.verdict.requirements):

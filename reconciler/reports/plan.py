@@ -49,6 +49,11 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def change_lines(plan: Plan) -> tuple[str, ...]:
+    """One line for each change, in the plan's order: what the record keeps of a plan that was shown."""
+    return tuple(visible(f"{_SIGNS[change.kind]} {change.subject} {_sides(change)}") for change in plan.changes)
+
+
 def plan_markdown(plan: Plan, limit: int = 60_000) -> str:
     """The plan of one target as a part of a comment, at most `limit` characters long.
 

@@ -1,5 +1,5 @@
 """Signatures that anyone can check with OpenSSH: the installation's own key, and people's consent."""
 
-from reconciler.signatures.ssh_keygen import InstallationKey, SshSignatures
+from reconciler.signatures.ssh_keygen import InstallationKey, PersonalKey, SshSignatures
 
-__all__ = ["InstallationKey", "SshSignatures"]
+__all__ = ["InstallationKey", "PersonalKey", "SshSignatures"]

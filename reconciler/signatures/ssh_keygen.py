@@ -57,6 +57,38 @@ class InstallationKey:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonalKey:
+    """Implements ports.Signer with a key of the person at the terminal: a private key, or the public half of one that
+    their agent or a hardware token holds.
+    """
+
+    file: Path
+
+    @property
+    def public_key(self) -> str:
+        """Type and base64 of the public half beside it. InvalidInput where there is none."""
+        public = self.file if self.file.suffix == ".pub" else self.file.with_name(f"{self.file.name}.pub")
+        try:
+            words = public.read_text().split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput("is no public key that can be read", where=str(public)) from error
+        return " ".join(words[:2])
+
+    def sign(self, payload: bytes, namespace: str) -> str:
+        """The armored signature; whoever holds the key may be asked for a passphrase or a touch. Terminal where OpenSSH
+        refuses.
+        """
+        command = ("ssh-keygen", "-Y", "sign", "-f", str(self.file), "-n", namespace)
+        try:
+            made = subprocess.run(command, input=payload, capture_output=True, check=False)
+        except FileNotFoundError as error:
+            raise Terminal("there is no ssh-keygen", hint="install the OpenSSH client") from error
+        if made.returncode != 0:
+            raise Terminal(f"cannot sign: {_last(made.stderr)}", where=str(self.file))
+        return made.stdout.decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
 class SshSignatures:
     """Implements ports.Signatures."""
 

@@ -62,17 +62,20 @@ def test_a_plan_that_changed_since_the_approval_waits_for_consent_to_the_new_one
     assert stage.author.statuses(merged)["reconciler/deploy"]["state"] == "failure"
     assert (stage.containers(), len(stage.deployments())) == (before, 1)
     # The merged pull request shows the plan as it is now, and the old approval is none of it, however often we look.
-    (comment,) = stage.author.comments(number)
+    _, comment = stage.author.comments(number)
     assert "The plan changed after the merge" in comment["body"]
-    assert "memory" in comment["body"]
+    assert "new: ~ service web memory" in comment["body"]
+    assert "Why: what runs on the host has changed since" in comment["body"]
     assert stage.plan_digest(number) != approved
     stage.run()
     assert len(stage.deployments()) == 1
     # Neither is one by whoever stands behind the agent. Somebody who counts reads it and approves again.
-    stage.approve(number, "author")
+    command = f"/reconciler approve {stage.plan_digest(number)[:12]}"
+    for who, said in (("author", command), ("deployer", command), ("reviewer", f"/reconciler approve {approved[:12]}")):
+        stage.people[who].comment(number, said)
     stage.run()
     assert len(stage.deployments()) == 1
-    stage.approve(number)
+    stage.reviewer.comment(number, f"{command} it is ours, we raise the limit next")
     stage.run()
     record = stage.deployments()[0]
     assert (record["revision"], record["outcome"]) == (merged, "succeeded"), record["reason"]
