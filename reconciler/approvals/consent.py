@@ -76,7 +76,7 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
         if event.kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.COMMITTED) and event.account is not None:
             known.setdefault(event.account.id, numbers.PUSHED)
     updates = {commit.sha for commit in reading.commits if is_empty_update(commit)}
-    for push in reading.pushes or ():
+    for push in reading.pushes:
         deleted = push.after is not None and not push.after.strip("0")
         if push.account is not None and push.after not in updates and not deleted:
             known.setdefault(push.account.id, numbers.PUSHED)

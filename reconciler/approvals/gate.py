@@ -23,13 +23,19 @@ REFUSALS: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     rules.readable,
     rules.alone,
     rules.allowed,
+    staleness.said_at_all,
     provenance.author_known,
     provenance.landed_as_approved,
     provenance.merged_by_a_person,
 )
 """What makes it impossible, whoever approved."""
 
-BLOCKS: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (quorum.draft, quorum.held, quorum.objections)
+BLOCKS: tuple[Callable[[Evidence, datetime], Iterator[Reason]], ...] = (
+    quorum.draft,
+    quorum.held,
+    quorum.clocks,
+    quorum.objections,
+)
 """What has to go away first."""
 
 RAISES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (quorum.unknown_hands, quorum.dismissed_by_another)
@@ -80,7 +86,7 @@ def decide(evidence: Evidence, now: datetime) -> Gate:
 
     votes = [cast(evidence, word, now) for word in words.approvals_in(evidence)]
     counted = [vote.word for vote in votes if not vote.not_theirs and not vote.not_this]
-    blocks = reasons(condition(evidence) for condition in BLOCKS)
+    blocks = reasons(condition(evidence, now) for condition in BLOCKS)
     raises = reasons(condition(evidence) for condition in RAISES)
     missing = quorum.missing(evidence, counted, extra=len(raises))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from reconciler.approvals import numbers
 from reconciler.approvals.consent import (
@@ -17,6 +18,8 @@ from reconciler.model.approval import Evidence, Form, Reason, RuleSet, Word
 from reconciler.model.principal import Person
 from reconciler.model.pull_request import Account, ReviewState, TimelineKind
 from reconciler.model.verdict import Requirement
+
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 ONE_OTHER_PERSON = Requirement(1, None, "default")
 """What holds where a verdict asks for nothing: nobody forgot to ask, so one person other than the author."""
@@ -79,7 +82,18 @@ def dismissed_by_the_reviewer(evidence: Evidence, word: Word) -> bool:
 # -- what blocks ---------------------------------------------------------------------------------------------------
 
 
-def objections(evidence: Evidence) -> Iterator[Reason]:
+def clocks(evidence: Evidence, now: datetime) -> Iterator[Reason]:
+    """Clocks differ by a little. A word that is minutes ahead of ours says that one of them is wrong, and then nothing
+    is known of what came first, nor of how old anything is (69).
+    """
+    for word in (*reviews_in(evidence), *commands_in(evidence)):
+        if word.submitted_at is not None and word.submitted_at - now > CLOCKS_DIFFER:
+            ahead = int((word.submitted_at - now).total_seconds())
+            text = f"{word.form} {word.id} was given {ahead} s from now: the forge's clock or ours is wrong"
+            yield Reason(numbers.CLOCKS, text)
+
+
+def objections(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
     """A person who may write and asked for changes has to be answered (19)."""
     for account in reviewers_who_matter(evidence):
         for last in standing(evidence, account):
@@ -95,13 +109,13 @@ def first_line(word: Word) -> str:
     return word.body.splitlines()[0]
 
 
-def draft(evidence: Evidence) -> Iterator[Reason]:
+def draft(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
     """A draft is not proposed yet (27)."""
     if evidence.landing is None and evidence.reading.pull_request.draft:
         yield Reason(numbers.NOT_OPEN, "the pull request is a draft; mark it as ready for review")
 
 
-def held(evidence: Evidence) -> Iterator[Reason]:
+def held(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
     """Windows, suspensions and holds stop every path alike (58)."""
     for hold in evidence.holds:
         yield Reason(numbers.HELD, hold)

@@ -14,7 +14,7 @@ from reconciler.approvals.order import before
 from reconciler.approvals.words import quoted_in
 from reconciler.model.approval import Evidence, Form, PlannedTarget, PostedPlan, Reason, Word
 from reconciler.model.desired import Consent
-from reconciler.model.pull_request import TimelineKind
+from reconciler.model.pull_request import Capability, TimelineKind
 
 TIME_TO_LIVE = timedelta(hours=72)
 """How long an approval is worth something (24)."""
@@ -23,6 +23,22 @@ WAITS = frozenset({numbers.LOOKED_AT_ANOTHER_PLAN, numbers.EDITED_TEXT, numbers.
 """Numbers under which an approval never counted, so that somebody has to look again; the others made it stale."""
 
 QUOTED_DIGITS = 12
+
+
+LACKING = {
+    Capability.ACTIVITY: (numbers.PUSHED, "who pushed to the head branch"),
+    Capability.ROLES: (numbers.ONLY_READS, "what a reviewer may do in the repository"),
+    Capability.TIMELINE: (numbers.FORCE_PUSH, "what happened to the pull request since the approval"),
+}
+
+
+def said_at_all(evidence: Evidence) -> Iterator[Reason]:
+    """Evidence that a forge cannot give is made up for by signatures, or else it is missing (8, 11, 25)."""
+    if consent_mode(evidence) is Consent.SIGNED:
+        return
+    for lacking in evidence.reading.lacks:
+        number, what = LACKING[lacking]
+        yield Reason(number, f"this forge does not say {what}; where consent is signed that is not needed")
 
 
 def of_this_head(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:

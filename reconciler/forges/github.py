@@ -24,6 +24,7 @@ from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
 from reconciler.forges.trailers import address_of, noreply_account, trailers
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
 from reconciler.model.pull_request import (
+    Capability,
     Comment,
     Permission,
     PullRequest,
@@ -181,7 +182,8 @@ class GitHub:
             gaps=tuple(dict.fromkeys(gaps)),
             raw_digests=tuple(digests),
             comments=comments,
-            pushes=between.pushes,
+            pushes=between.pushes or (),
+            lacks=(Capability.ACTIVITY,) if between.pushes is None else (),
         )
 
     def comments(self, number: int) -> tuple[Comment, ...]:

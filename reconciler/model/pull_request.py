@@ -128,6 +128,14 @@ class Comment:
     updated_at: datetime
 
 
+class Capability(StrEnum):
+    """Evidence that a forge may be unable to give."""
+
+    ACTIVITY = "activity"
+    TIMELINE = "timeline"
+    ROLES = "roles"
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """Somebody moved the head branch, by the forge's activity log (which may lag: absence proves nothing)."""
@@ -146,8 +154,8 @@ class PullRequestReading:
     `remote_base` what `git ls-remote` says. `complete` is False when a page or an answer is missing, with the
     reasons in
     `gaps`. `raw_digests` are (name of the request, SHA-256 of the raw answer) for the attestation. `comments` are all
-    of the pull request's, ours too, in the forge's order; `pushes` what the forge knows of who moved the head branch,
-    None where it cannot say.
+    of the pull request's, ours too, in the forge's order; `pushes` what the forge knows of who moved the head branch.
+    `lacks` is what this forge cannot say at all.
     """
 
     pull_request: PullRequest
@@ -162,4 +170,5 @@ class PullRequestReading:
     gaps: tuple[str, ...]
     raw_digests: tuple[tuple[str, str], ...]
     comments: tuple[Comment, ...] = ()
-    pushes: tuple[Push, ...] | None = None
+    pushes: tuple[Push, ...] = ()
+    lacks: tuple[Capability, ...] = ()

@@ -28,6 +28,7 @@ from reconciler.model.desired import Consent
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.pull_request import (
     Account,
+    Capability,
     Comment,
     Permission,
     PullRequest,
@@ -315,7 +316,8 @@ def evidence(
     comments: Sequence[Mapping[str, Any]] = (),
     signed: Sequence[Mapping[str, Any]] = (),
     heard: Sequence[Mapping[str, Any]] = (),
-    pushes: Sequence[Mapping[str, Any]] | None = None,
+    pushes: Sequence[Mapping[str, Any]] = (),
+    lacks: Sequence[str] = (),
     closed: Sequence[Sequence[str]] = (),
     destroys: bool = False,
     **over: Any,
@@ -358,7 +360,8 @@ def evidence(
         timeline=tuple(event(**e) for e in timeline),
         permissions=tuple(Permission(ACCOUNTS[n].id, role) for n, role in given_roles.items() if role is not None),
         comments=tuple(comment(**({"number": 70 + index} | dict(c))) for index, c in enumerate(comments)),
-        pushes=tuple(push(**p) for p in pushes) if pushes is not None else None,
+        pushes=tuple(push(**p) for p in pushes),
+        lacks=tuple(Capability(word) for word in lacks),
         **read,  # type: ignore[arg-type]
     )
     base_rules = {"targets": tuple(wanted)} | dict(rules or {})
