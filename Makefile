@@ -4,7 +4,7 @@
 # a process that dies ends the run, which would otherwise wait for ever for what that one had still to run.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision demo test check bench lock clean
+.PHONY: help setup provision demo test check gate bench lock clean
 MAKEFLAGS += --no-print-directory
 
 PROCESSES ?= 3
@@ -36,6 +36,9 @@ check: setup ## Check style, types and the direction of imports
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+
+gate: setup ## Run every case of the gate by number (BREAK=16 disables one, CASES=DIR runs others)
+	@.venv/bin/python -m tests.gate $(if $(BREAK),--break $(BREAK)) $(if $(CASES),--cases $(CASES)) $(ARGS)
 
 bench: setup ## Measure against what one would use instead
 	@.venv/bin/python -m benchmarks $(ARGS)

@@ -52,11 +52,13 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     addresses = known_addresses(reading.commits)
 
     def add(account: int | None, text: str, number: int) -> None:
-        account = account if account is not None else resolved(text, addresses)
-        if account is None or account == WEB_FLOW:
+        found = account if account is not None else resolved(text, addresses)
+        if found is None or found == WEB_FLOW:
             unknown.setdefault(address_in(text), number)
+        elif account is None and number == numbers.COMMITTED:
+            known.setdefault(found, numbers.ONLY_AN_ADDRESS)  # which proves nothing, and takes an approver away
         else:
-            known.setdefault(account, number)
+            known.setdefault(found, number)
 
     if reading.pull_request.author is not None:
         known[reading.pull_request.author.id] = numbers.OWN_PULL_REQUEST
@@ -153,21 +155,31 @@ def by_a_writer(evidence: Evidence, word: Word) -> Iterator[Reason]:
         yield Reason(number, f"{login} has the role {role or 'unknown'}, not write")
 
 
+def by_the_same_account(evidence: Evidence, word: Word) -> Iterator[Reason]:
+    """The login, by which the forge is asked for a role, still belongs to the account that spoke (10)."""
+    for permission in evidence.reading.permissions:
+        if word.account is not None and permission.account == word.account.id and not permission.same_account:
+            yield Reason(numbers.ANOTHER_ACCOUNT, f"{word.account.login} is another account's login by now")
+
+
 def as_it_was_given(evidence: Evidence, word: Word) -> Iterator[Reason]:
     """Who approved could do so when that was first seen: nobody is made a writer, or somebody else, afterwards (12)."""
     for seen in evidence.first_seen:
         if (seen.form, seen.id) != (word.form, word.id):
             continue
         given = f"when {word.form} {word.id} was given"
-        if seen.role not in WRITERS:
-            text = f"{seen.login} had the role {seen.role or 'unknown'} {given}; approve again"
-            yield Reason(numbers.NOT_SO_THEN, text)
+        role = role_of(evidence.reading, word.account)
+        if (seen.role in WRITERS) is not (role in WRITERS):
+            text = f"{seen.login} had the role {seen.role or 'unknown'} {given}, and has {role or 'none'} now"
+            yield Reason(numbers.NOT_SO_THEN, f"{text}; approve again")
         for rules in evidence.rule_sets:
             person = person_of_word(rules.principals, word)
-            if person is not None and person.name != seen.person:
-                then = f"was {seen.person}" if seen.person else "was nobody in principals.yaml"
-                text = f"{seen.login} {then} {given}, and is {person.name} now; approve again"
-                yield Reason(numbers.NOT_SO_THEN, text)
+            now = person.name if person is not None else None
+            if now != seen.person:
+                text = (
+                    f"{seen.login} was {seen.person or 'nobody'} in principals.yaml {given}, and is {now or 'nobody'}"
+                )
+                yield Reason(numbers.NOT_SO_THEN, f"{text} now; approve again")
                 break
 
 
@@ -189,6 +201,7 @@ def not_a_contributor(evidence: Evidence, word: Word) -> Iterator[Reason]:
 
 
 PARTS = {
+    numbers.ONLY_AN_ADDRESS: "is who an address in this pull request names",
     numbers.OWN_PULL_REQUEST: "opened this pull request and cannot approve it",
     numbers.COMMITTED: "is author or committer of a commit in this pull request",
     numbers.CO_AUTHOR: "is a co-author, or the change holds their suggestion",

@@ -44,6 +44,7 @@ RAISES: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (quorum.unknown_han
 COUNTS: tuple[Callable[[Evidence, Word], Iterator[Reason]], ...] = (
     consent.by_a_person,
     consent.by_a_writer,
+    consent.by_the_same_account,
     consent.as_it_was_given,
     consent.not_a_contributor,
     consent.not_the_agents_owner,

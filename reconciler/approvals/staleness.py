@@ -19,7 +19,9 @@ from reconciler.model.pull_request import Capability, TimelineKind
 TIME_TO_LIVE = timedelta(hours=72)
 """How long an approval is worth something (24)."""
 
-WAITS = frozenset({numbers.LOOKED_AT_ANOTHER_PLAN, numbers.EDITED_TEXT, numbers.SOMEBODY_ELSES_TOKEN})
+WAITS = frozenset(
+    {numbers.LOOKED_AT_ANOTHER_PLAN, numbers.ANOTHER_HEAD, numbers.EDITED_TEXT, numbers.SOMEBODY_ELSES_TOKEN}
+)
 """Numbers under which an approval never counted, so that somebody has to look again; the others made it stale."""
 
 QUOTED_DIGITS = 12
@@ -84,8 +86,8 @@ def still_fresh(evidence: Evidence, word: Word, now: datetime) -> Iterator[Reaso
 
 
 def after_the_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
-    """The plan stood there, unchanged, for as long as the rules ask before the click (18). Who names its digest has
-    seen it, however fast.
+    """The plan stood there, unchanged, for as long as the rules ask before the click (18), and not only those of other
+    heads (32). Who names its digest has seen it, however fast.
     """
     shown = shown_to(evidence, word)
     delay = timedelta(seconds=consent_delay(evidence))
@@ -93,8 +95,11 @@ def after_the_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[R
         yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, f"the forge does not say when {word.form} {word.id} was submitted")
     elif shown is None:
         what = f"the plan for {short(word.commit)}" if word.form is Form.REVIEW else "any plan"
-        text = f"{word.form} {word.id} approved before {what} was posted; approve again"
-        yield Reason(numbers.LOOKED_AT_ANOTHER_PLAN, text)
+        of_others = (
+            word.form is Form.REVIEW and evidence.posted and all(p.head_sha != word.commit for p in evidence.posted)
+        )
+        number = numbers.ANOTHER_HEAD if of_others else numbers.LOOKED_AT_ANOTHER_PLAN
+        yield Reason(number, f"{word.form} {word.id} approved before {what} was posted; approve again")
     elif word.form is Form.COMMENT:
         return
     elif not before(shown.updated_at, word.submitted_at):
@@ -129,8 +134,9 @@ def of_this_base(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Rea
 
 
 def of_this_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
-    """The plan made now is, target by target, the plan that the reviewer saw (28 at apply, 29 before). Where
-    environments are bound to the revision, another plan of it is no other thing, unless it destroys data.
+    """The plan made now is, target by target, the plan that the reviewer saw (28 at apply, 29 before), and consent to
+    one target is none to another (22). Where environments are bound to the revision, another plan of it is no other
+    thing, unless it destroys data.
     """
     shown = shown_to(evidence, word)
     if shown is None:
@@ -142,10 +148,10 @@ def of_this_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Rea
             continue
         if evidence.landing is not None and bound_to_revision(evidence, plan):
             continue
+        said = f"{word.form} {word.id} approved {short(approved.get(plan.target))}"
         yield Reason(
-            number,
-            f"the plan for {plan.target} is now {short(plan.digest)}, "
-            f"{word.form} {word.id} approved {short(approved.get(plan.target))}",
+            number if plan.target in approved else numbers.REPLAYED,
+            f"the plan for {plan.target} is now {short(plan.digest)}, {said}",
         )
 
 

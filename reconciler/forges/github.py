@@ -486,12 +486,12 @@ class GitHub:
         speaking = [review.account for review in reviews if review.state in DECISIVE]
         speaking += [comment.account for comment in comments if command_in(comment.body) is not None]
         logins = {account.id: account.login for account in speaking if account is not None}
-        return tuple(Permission(account, self._role(account, logins[account], digests)) for account in sorted(logins))
+        return tuple(self._permission(account, logins[account], digests) for account in sorted(logins))
 
-    def _role(self, account: int, login: str, digests: list[tuple[str, str]]) -> str:
+    def _permission(self, account: int, login: str, digests: list[tuple[str, str]]) -> Permission:
         """`none` for a login that is no user's (Copilot's) or has come to be somebody else's (gate 3, 10)."""
         if not LOGIN.fullmatch(login):
-            return "none"
+            return Permission(account, "none")
         name = f"collaborators/{login}/permission"
         try:
             answer, digest = self._connection.get(
@@ -500,11 +500,11 @@ class GitHub:
                 lambda rest: rest.repos.get_collaborator_permission_level(self._owner, self._name, login),
             )
         except NotFound:
-            return "none"
+            return Permission(account, "none")
         digests.append((name, digest))
         if answer.user is None or answer.user.id != account:
-            return "none"
-        return answer.role_name or answer.permission
+            return Permission(account, "none", same_account=False)
+        return Permission(account, answer.role_name or answer.permission)
 
     def _remote(self, pull: PullRequest, gaps: list[str]) -> tuple[str | None, str | None]:
         """Head and base as git itself has them. The head of a fork, or of one that is closed, is refs/pull's."""

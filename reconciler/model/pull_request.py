@@ -110,11 +110,12 @@ class TimelineEvent:
 @dataclass(frozen=True, slots=True)
 class Permission:
     """What an account may do in the repository, read afresh. `role` is role_name: read, triage, write, maintain,
-    admin, none.
+    admin, none. A forge is asked by login: `same_account` is False where its answer is about somebody else.
     """
 
     account: int
     role: str
+    same_account: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,12 @@ def signature(
     return Signed(comment, f"ssh-ed25519 {key}", str(sha(head)), base, shown)
 
 
+def permission(name: str, role: str) -> Permission:
+    """`another` is the role that a forge gives for a login that belongs to somebody else by now."""
+    same = role != "another"
+    return Permission(ACCOUNTS[name].id, role if same else "none", same)
+
+
 def push(by: str | None = "author", after: str = "head", before: str | None = "base") -> Push:
     return Push(account(by), sha(before), sha(after), time_of("11:50"))
 
@@ -358,7 +364,7 @@ def evidence(
         reviews=tuple(review(**({"number": 50 + index} | dict(r))) for index, r in enumerate(reviews)),
         commits=tuple(commit(**{("sha_" if k == "sha" else k): v for k, v in c.items()}) for c in commits),
         timeline=tuple(event(**e) for e in timeline),
-        permissions=tuple(Permission(ACCOUNTS[n].id, role) for n, role in given_roles.items() if role is not None),
+        permissions=tuple(permission(n, role) for n, role in given_roles.items() if role is not None),
         comments=tuple(comment(**({"number": 70 + index} | dict(c))) for index, c in enumerate(comments)),
         pushes=tuple(push(**p) for p in pushes),
         lacks=tuple(Capability(word) for word in lacks),

@@ -1,68 +1,47 @@
-"""Every number of the gate that has a case file: that number stops its attacks, and its honest twins go through."""
+"""The gate's own cases, exactly: the answer and all its numbers, what would be without them, and attacks together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from reconciler.approvals import decide, gate
-from reconciler.model.approval import Gate, Open, Reason
-from tests.unit.approvals.evidence import NOW, evidence, time_of
-
-FILES = sorted((Path(__file__).parents[2] / "cases" / "gate").glob("*.yaml"))
-
-FIRST_PART = {1, 3, 4, 6, 7, 16, 17, 18, 19, 25, 26, 28, 29, 33, 35, 36, 46, 47, 57, 58, 61, 63}
-"""The numbers that this page of the product has to stop by evidence; 39 and 60 are stopped before there is any."""
+from tests.gate.__main__ import knock
+from tests.gate.case_files import CASES, Case, read
+from tests.unit.approvals.evidence import NOW
 
 
 def cases(*sections: str) -> list[Any]:
-    """All cases of some sections of all files, with the file's number."""
-    documents = [yaml.safe_load(path.read_text()) for path in FILES]
+    """All cases at the gate itself of some sections of all files, named by the file's number."""
     return [
-        pytest.param(case, id=f"{document['number']:02}: {case['name']}")
-        for document in documents
+        pytest.param(case, id=f"{file.number:02}: {case.name}")
+        for file in read(CASES)
         for section in sections
-        for case in document.get(section, ())
+        for case in getattr(file, section)
+        if case.through == "evidence"
     ]
 
 
-def decision(case: dict[str, Any]) -> Gate:
-    now = time_of(case.get("now", NOW))
-    assert now is not None
-    return decide(evidence(**case["evidence"]), now)
-
-
-@pytest.mark.parametrize("case", cases("attacks", "missing"))
-def test_the_gate_stays_shut_and_says_why_by_number(case: dict[str, Any]) -> None:
-    answer = decision(case)
-    assert not isinstance(answer, Open)
-    assert (type(answer).__name__.lower(), sorted({r.rule for r in answer.reasons})) == (case["outcome"], case["rules"])
-    assert all(reason.text for reason in answer.reasons)
+@pytest.mark.parametrize("case", cases("attacks", "never", "missing"))
+def test_the_gate_stays_shut_and_says_why_by_number(case: Case) -> None:
+    answer = knock(case)
+    assert (answer.outcome, list(answer.rules)) == (case.outcome, case.rules)
 
 
 @pytest.mark.parametrize("case", cases("twins"))
-def test_the_honest_twin_goes_through(case: dict[str, Any]) -> None:
-    answer = decision(case)
-    assert isinstance(answer, Open), answer
+def test_the_honest_twin_goes_through(case: Case) -> None:
+    answer = knock(case)
+    assert answer.outcome == "open", answer
 
 
-@pytest.mark.parametrize("case", [c for c in cases("attacks") if not c.values[0].get("not_by_number")])
-def test_without_its_number_the_attack_would_go_through(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    disabled = {*case["rules"], *case.get("also", ())}
+BY_NUMBER = [c for c in cases("attacks") if c.values[0].rules and not c.values[0].not_by_number]
 
-    def without(condition: Callable[..., Iterable[Reason]]) -> Callable[..., Iterator[Reason]]:
-        return lambda *given: (reason for reason in condition(*given) if reason.rule not in disabled)
 
-    for family in ("REFUSALS", "BLOCKS", "RAISES", "COUNTS", "HOLDS"):
-        monkeypatch.setattr(gate, family, tuple(without(condition) for condition in getattr(gate, family)))
-    assert isinstance(decision(case), Open), (
-        "another check stops this too: the case does not show that its number works"
-    )
+@pytest.mark.parametrize("case", BY_NUMBER)
+def test_without_its_numbers_the_attack_would_go_through(case: Case) -> None:
+    answer = knock(case, frozenset({*case.rules, *case.also}))
+    assert answer.outcome == "open", "another check stops this too: the case does not show that its number works"
 
 
 def together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
@@ -84,24 +63,13 @@ def together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | Non
 
 
 def test_no_two_attacks_together_open_the_gate() -> None:
-    attacks = [case.values[0] for case in cases("attacks", "missing")]
+    attacks = [case.values[0] for case in cases("attacks", "never", "missing")]
     tried = 0
     for one, other in combinations(attacks, 2):
-        both = together(one["evidence"], other["evidence"])
-        if both is None or ("now" in one and "now" in other):
+        both = together(one.evidence or {}, other.evidence or {})
+        if both is None or (one.now and other.now):
             continue
         tried += 1
-        now = one.get("now") or other.get("now") or NOW
-        answer = decision({"evidence": both, "now": now})
-        assert not isinstance(answer, Open), (one["name"], other["name"])
+        answer = knock(Case(name="both", evidence=both, now=one.now or other.now or NOW))
+        assert answer.outcome != "open", (one.name, other.name)
     assert tried > 5000
-
-
-def test_every_number_of_the_first_part_has_a_file_with_an_attack_and_an_honest_twin() -> None:
-    documents = [yaml.safe_load(path.read_text()) for path in FILES]
-    assert {d["number"] for d in documents if d.get("attacks") and d.get("twins")} >= FIRST_PART
-
-
-def test_a_file_is_named_for_its_number() -> None:
-    for path in FILES:
-        assert yaml.safe_load(path.read_text())["number"] == int(path.name[:2])

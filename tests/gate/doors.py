@@ -1,0 +1,103 @@
+"""Where a case knocks: each door takes what a case gives, asks the product, and gives the answer back.
+
+`disabled` are numbers whose reasons the door leaves out, as if nothing looked at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from unittest.mock import patch
+
+from pydantic import TypeAdapter
+
+from reconciler.approvals import decide, gate, quorum
+from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, RuleSet
+from reconciler.model.verdict import Requirement
+from tests.gate.answer import Answer
+from tests.unit.approvals.evidence import NOW, evidence, time_of
+
+EVIDENCE = TypeAdapter(Evidence)
+FAMILIES = ("REFUSALS", "BLOCKS", "RAISES", "COUNTS", "HOLDS")
+
+Door = Callable[[Mapping[str, Any], frozenset[int]], Answer]
+
+
+def at_the_gate(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
+    """An honest pull request with overrides (`evidence`), or a whole Evidence (`exact`), decided at `now`."""
+    now = time_of(given.get("now") or NOW)
+    assert now is not None
+    if given.get("exact") is not None:
+        return answer_of(decided(EVIDENCE.validate_python(given["exact"]), now, disabled))
+    told = dict(given.get("evidence") or {})
+    unread = told.pop("unread", {})
+    with believing({number for number in disabled if BELIEVED.get(number) in unread}), anybody(53 in disabled):
+        return answer_of(decided(evidence(**told), now, disabled))
+
+
+BELIEVED = {14: "teams", 34: "protection", 50: "statuses", 51: "labels", 52: "paths"}
+"""What a forge shows beside the evidence, by the number of whoever would believe it. No field of Evidence holds any of
+it: a case names it under `unread`, and it changes nothing.
+"""
+
+
+@contextmanager
+def believing(numbers: Collection[int]) -> Iterator[None]:
+    """A gate that takes what a case names under `unread` for enough."""
+    with patch.object(quorum, "missing", lambda *_, **__: ()) if numbers else nullcontext():
+        yield
+
+
+@contextmanager
+def anybody(fills: bool) -> Iterator[None]:
+    """A gate for which a group that nobody is in is anybody."""
+    asked = quorum.requirements_of
+
+    def loose(rules: RuleSet) -> tuple[Requirement, ...]:
+        return tuple(
+            replace(need, from_group=need.from_group if rules.principals.members(need.from_group or "") else None)
+            for need in asked(rules)
+        )
+
+    with patch.object(quorum, "requirements_of", loose) if fills else nullcontext():
+        yield
+
+
+def decided(found: Evidence, now: datetime, disabled: frozenset[int] = frozenset()) -> Gate:
+    """The gate's answer, without what looks at the disabled numbers. Where the last assertion of the gate itself is all
+    that is left to stand against it, it is taken for shut without a reason.
+    """
+    with without(disabled):
+        try:
+            return decide(found, now)
+        except AssertionError:
+            if not disabled:
+                raise
+            return Refused(())
+
+
+@contextmanager
+def without(disabled: frozenset[int]) -> Iterator[None]:
+    """The gate as if nothing looked at these numbers."""
+    if not disabled:
+        yield
+        return
+
+    def blind(condition: Callable[..., Iterable[Reason]]) -> Callable[..., Iterator[Reason]]:
+        return lambda *given: (reason for reason in condition(*given) if reason.rule not in disabled)
+
+    blinded = {family: tuple(map(blind, getattr(gate, family))) for family in FAMILIES}
+    with patch.multiple(gate, **blinded):
+        yield
+
+
+def answer_of(found: Gate) -> Answer:
+    """A gate's answer as a case compares it."""
+    rules = () if isinstance(found, Open) else tuple(sorted({reason.rule for reason in found.reasons}))
+    return Answer(type(found).__name__.lower(), rules)
+
+
+DOORS: Mapping[str, Door] = {"evidence": at_the_gate}
