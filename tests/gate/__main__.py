@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def as_said(case: Case, answer: Answer) -> bool:
     )
 
 
-def run(directory: Path, disabled: frozenset[int] = frozenset()) -> list[Row]:
-    """Every number of the list, with the cases of all files of a directory."""
+def run(files: Iterable[CaseFile], disabled: frozenset[int] = frozenset()) -> list[Row]:
+    """Every number of the list, with the cases of these files."""
     rows = {way.number: Row(way.number, str(way.answer)) for way in WAYS}
-    for file in read(directory):
+    for file in files:
         row = rows[file.number]
         for case in file.attacks:
             row.attacks += 1
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"there is no number {options.number}")
     disabled = frozenset() if options.number is None else frozenset({options.number})
     try:
-        rows = run(options.cases, disabled)
+        rows = run(read(options.cases), disabled)
     except Unreadable as error:
         print(json.dumps({"ok": False, "error": str(error), "code": "INVALID"}) if options.json else f"error: {error}")
         return 1

@@ -63,7 +63,7 @@ def read(directory: Path) -> Iterator[CaseFile]:
         raise Unreadable(f"{directory}: there is no case file (*.yaml)")
     for file in files:
         try:
-            found = CaseFile.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+            found = CaseFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader))
         except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise Unreadable(f"{file}: {error}") from error
         for case in (*found.attacks, *found.never, *found.twins, *found.missing):
