@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -132,7 +133,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
             words = shlex.split(line, comments=True)
             for index, word in enumerate(words):
                 if Path(word).name == "reconciler" and "=" not in word:
-                    yield [w for w in words[index + 1 :] if w not in ("&", "|")]
+                    yield list(takewhile(lambda word: word not in ("&", "|", ">"), words[index + 1 :]))
                     break
 
 
