@@ -18,6 +18,7 @@ from reconciler.approvals import decide, gate, quorum
 from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, RuleSet
 from reconciler.model.verdict import Requirement
 from tests.gate.answer import Answer
+from tests.gate.files import files
 from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 EVIDENCE = TypeAdapter(Evidence)
@@ -100,4 +101,4 @@ def answer_of(found: Gate) -> Answer:
     return Answer(type(found).__name__.lower(), rules)
 
 
-DOORS: Mapping[str, Door] = {"evidence": at_the_gate}
+DOORS: Mapping[str, Door] = {"evidence": at_the_gate, "files": files}
