@@ -10,6 +10,7 @@ from reconciler.approvals.provenance import (
     rewound,
     unavailable,
 )
+from reconciler.approvals.restoring import goes_back, unapproved_image
 from reconciler.approvals.rules import RuleChanges, rule_changes, stricter
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     "candidates",
     "classify",
     "decide",
+    "goes_back",
     "rewound",
     "rule_changes",
     "stricter",
+    "unapproved_image",
     "unavailable",
 ]

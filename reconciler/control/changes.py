@@ -99,4 +99,6 @@ def kind_of(parts: Parts, pull: PullRequest, change: Change) -> Kind:
     history = parts.deployments.of_environment(name)
     earlier = history[history.index(claimed) + 1 :] if claimed in history else ()
     states = {parts.deployments.context(d.id).get("inputs") for d in earlier if d.outcome is DeploymentState.SUCCEEDED}
-    return Kind(DeploymentKind.ROLLBACK, claimed) if now in states else Kind(DeploymentKind.CHANGE)
+    if not approvals.goes_back(now, states):
+        return Kind(DeploymentKind.CHANGE)
+    return Kind(DeploymentKind.ROLLBACK, claimed)

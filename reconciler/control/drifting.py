@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from reconciler import diff, policy
+from reconciler import approvals, diff, policy
 from reconciler.control import execution, planning, remembering
 from reconciler.control.advancing import UpToDate
 from reconciler.control.execution import Deploy
@@ -171,25 +171,20 @@ def _not_healed(
 
 
 def _unapproved_image(parts: Parts, name: EnvironmentName, drifted: list[Planned]) -> str | None:
-    """An image that this heal would run and nobody approved (57): since then the tag has moved.
-
-    Approved is what the newest deployment that used a reference made of it on this target. Where none did, a container
-    that has to run another image than now, or that is not there at all, proves nothing.
-    """
+    """An image that this heal would run and nobody approved."""
     for planned in drifted:
-        wanted = {reference for reference, _ in planned.plan.images}
-        approved = _approved_images(parts, name, str(planned.target), wanted)
+        target = str(planned.target)
         by_service = {service.name: service.image for service in planned.prepared.desired.services}
         moving = {
             by_service.get(change.subject.name)
             for change in planned.plan.changes
             if change.field == "image" or change.kind is ChangeKind.CREATE
         }
-        for reference, deploy_as in planned.plan.images:
-            known = approved.get(reference)
-            if (known is None and reference in moving) or known not in (None, deploy_as):
-                was = f"{known} was approved" if known else "nothing on record was approved"
-                return f"{planned.target}: {reference} is {deploy_as} now, and {was}; propose it (gate 57)"
+        wanted = {reference for reference, _ in planned.plan.images}
+        approved = _approved_images(parts, name, target, wanted)
+        found = approvals.unapproved_image(target, planned.plan.images, moving, approved)
+        if found is not None:
+            return f"{found.text} (gate {found.rule})"
     return None
 
 

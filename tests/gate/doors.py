@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from reconciler.approvals import decide, gate, quorum
 from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, RuleSet
 from reconciler.model.verdict import Requirement
+from tests.gate import others
 from tests.gate.answer import Answer
 from tests.gate.files import files
 from tests.unit.approvals.evidence import NOW, evidence, time_of
@@ -101,4 +102,12 @@ def answer_of(found: Gate) -> Answer:
     return Answer(type(found).__name__.lower(), rules)
 
 
-DOORS: Mapping[str, Door] = {"evidence": at_the_gate, "files": files}
+DOORS: Mapping[str, Door] = {
+    "evidence": at_the_gate,
+    "files": files,
+    "rollback": others.rollback,
+    "heal": others.heal,
+    "delivery": others.delivery,
+    "forge": others.forge,
+    "engine": others.engine,
+}

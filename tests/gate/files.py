@@ -38,10 +38,15 @@ agents:
 """,
     "policy.yaml": """
 rules:
-  - {id: one, effect: require, actions: [deploy, rollback, change_policy, change_host], need: {approvals: 1, from_group: operators}}
+  - id: one
+    effect: require
+    actions: [deploy, rollback, change_policy, change_host]
+    need: {approvals: 1, from_group: operators}
 """,
     "hosts/web-1.yaml": f"address: web-1.example.net\nuser: reconciler\nhost_key: {HOST_KEY}\ntiers: [production]\n",
-    "projects/shop/production/environment.yaml": "hosts: [web-1]\ntier: production\nconsent: review\nconsent_delay: 30s\n",
+    "projects/shop/production/environment.yaml": (
+        "hosts: [web-1]\ntier: production\nconsent: review\nconsent_delay: 30s\n"
+    ),
     "projects/shop/production/compose.yaml": "services: {web: {image: shop/web:1}}\n",
 }
 """A small, honest one: what a case does not mention is as here."""
@@ -127,5 +132,3 @@ def inputs(files_: Mapping[str, str], name: EnvironmentName) -> Mapping[str, str
     """What an environment is made of, near enough for cases: everything below its project, and the hosts."""
     prefixes = (f"projects/{name.project}/", "hosts/")
     return {path: text for path, text in files_.items() if path.startswith(prefixes)}
-
-
