@@ -71,7 +71,8 @@ def files(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     told.setdefault("plans", {str(target): "plan" for target in change.targets})
     told.setdefault("shown", [{"digests": told["plans"]}])
     found = evidence(**told)
-    rules = new if 46 in disabled else old
+    believed = replace(old.state, policy=new.state.policy, principals=new.state.principals)
+    rules = replace(old, state=believed) if 46 in disabled else old
     with patch.object(approvals, "stricter", only_after if 48 in disabled else stricter):
         judged = judging.judge(
             cast(Parts, NoHosts()), change, (), change.targets, Kind(DeploymentKind.CHANGE), found.reading, None,
