@@ -84,6 +84,13 @@ def webhook(house: House, runs: int, warm_up: int) -> Times:
         return in_turns(lambda: stage.statuses_after(house.next_text()), None, runs, warm_up)
 
 
+def decision(house: House, runs: int, warm_up: int) -> Times:
+    """The gate's answer on an approved pull request of which nothing has changed, all evidence read again."""
+    stage = house.open()
+    number = stage.approved(house.next_text())
+    return in_turns(lambda: stage.decide(number), None, runs, warm_up)
+
+
 def change(house: House, runs: int, warm_up: int) -> Times:
     """An approved change of one service, from its merge to the record of its verified deployment."""
     stage = house.open()
@@ -156,6 +163,10 @@ CASES = (
     Case(
         "webhook", NO_PEER, "from the webhook of an opened pull request to three statuses on it", webhook,
         runs=9,
+    ),
+    Case(
+        "decision", NO_PEER, "all evidence of an approved pull request read again, planned and judged", decision,
+        runs=40,
     ),
     Case(
         "change", COMPOSE_UP, "an approved change of one service: judged, applied, verified, recorded", change,

@@ -23,13 +23,14 @@ from benchmarks import sample
 from benchmarks.relay import Relay
 from reconciler.bootstrap import open_parts
 from reconciler.compose.driving import wheel_binary
-from reconciler.control import actions, controller, once
+from reconciler.control import actions, controller, once, queries
 from reconciler.control.parts import Parts
 from reconciler.control.requests import ReconcileRequest, Resync
 from reconciler.demo import machine
 from reconciler.demo.actor import Actor
 from reconciler.demo.image import ImageRecipe
 from reconciler.demo.world import REPOSITORY, HostParts, World, free_port
+from reconciler.model.approval import Open
 from reconciler.model.deployment import DeploymentState
 from reconciler.model.health import Sync
 
@@ -72,12 +73,26 @@ class Stage:
         """`reconciler reconcile --once` as a process of its own; the seconds."""
         return timed([program(), "reconcile", "--once", "--config", str(self.world.config), "--json"])
 
-    def land(self, text: str) -> str:
-        """A change of one service, proposed, planned, approved and merged; the merge commit."""
-        number = self.propose(text)["number"]
+    def approved(self, text: str) -> int:
+        """A change of one service, proposed, planned and approved; the pull request."""
+        number: int = self.propose(text)["number"]
         self.run_everything()
         time.sleep(1.1)  # forges count in whole seconds, and a review counts only after the plan
         self.people["reviewer"].review(number)
+        return number
+
+    def decide(self, number: int) -> float:
+        """Read the forge, plan on the host, judge and decide, telling nobody; the seconds."""
+        begin = time.perf_counter()
+        preview = queries.plan_pull_request(self.parts, number)
+        seconds = time.perf_counter() - begin
+        if not isinstance(preview.gate, Open):
+            raise Failed(f"the gate was to be open on pull request {number}, and is {preview.gate}")
+        return seconds
+
+    def land(self, text: str) -> str:
+        """A change of one service, proposed, planned, approved and merged; the merge commit."""
+        number = self.approved(text)
         merge = self.people["reviewer"].merge(number)
         self.parts.source.fetch()
         return merge

@@ -268,9 +268,9 @@ def _message(body: bytes) -> str:
     if not isinstance(answer, dict):
         return ""
     errors = answer.get("errors")
-    details = [
-        detail["message"]
+    said = [
+        detail.get("message") if isinstance(detail, dict) else detail
         for detail in (errors if isinstance(errors, list) else [])
-        if isinstance(detail, dict) and isinstance(detail.get("message"), str)
     ]
+    details = [detail for detail in said if isinstance(detail, str)]
     return "; ".join([str(answer.get("message", "")), *details])

@@ -191,6 +191,91 @@ def test_a_pull_request_is_read_as_it_is(forge: Forge, served: Served) -> None:
     assert pull.url.startswith(served.url)
 
 
+def test_it_names_who_pushed_whatever_the_commits_say(forge: Forge, served: Served) -> None:
+    first = served.commit("named", {"app.txt": "named\n"})
+    number = served.propose("named")
+    second = served.clone.commit({"app.txt": "more\n"}, first, ref=None)
+    served.push(second, "refs/heads/named", "reviewer")
+    reading = forge.reading(number)
+    assert [(push.account.login if push.account else None, push.after) for push in reading.pushes] == [
+        ("reviewer", second),
+        ("author", first),
+    ]
+    assert reading.lacks == ()
+
+
+def test_comments_are_read_and_whoever_commands_is_looked_up(forge: Forge, served: Served) -> None:
+    served.commit("said", {"app.txt": "said\n"})
+    number = served.propose("said")
+    for who, body in (("reader", "/reconciler approve 0123456789ab"), ("reviewer", "what a /reconciler approve")):
+        served.request("POST", f"/issues/{number}/comments", who, 201, body=body)
+    reading = forge.reading(number)
+    assert [(c.account.login if c.account else None, c.body[:11]) for c in reading.comments] == [
+        ("reader", "/reconciler"),
+        ("reviewer", "what a /rec"),
+    ]
+    assert [(permission.account, permission.role) for permission in reading.permissions] == [(1003, "read")]
+
+
+def test_a_second_reading_asks_six_times_and_once_per_speaker(
+    served: Served, mirror: GitMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.commit("cheap", {"app.txt": "cheap\n"})
+    number = served.propose("cheap")
+    served.review(number, "APPROVE")
+    forge = adapter(served, mirror)
+    first = forge.reading(number)
+    asked: list[str] = []
+    send = httpx.HTTPTransport.handle_request
+
+    def counting(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path.partition("/acme/infra/")[2])
+        return send(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", counting)
+    again = forge.reading(number)
+    forge.close()
+    pull, issue = f"pulls/{number}", f"issues/{number}"
+    once = [f"{issue}/comments", f"{issue}/timeline", "collaborators/reviewer/permission"]
+    assert sorted(asked) == sorted([pull, pull, f"{pull}/reviews", f"{pull}/reviews", *once])
+    assert replace(again, raw_digests=()) == replace(first, raw_digests=())
+    names = [[name for name, _ in reading.raw_digests] for reading in (first, again)]
+    assert names[0] == names[1], "and what was not asked again is attested again"
+
+
+def test_a_review_that_comes_while_it_reads_makes_the_reading_incomplete(
+    served: Served, mirror: GitMirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = served.commit("race", {"app.txt": "race\n"})
+    number = served.propose("race")
+    forge = adapter(served, mirror)
+    timeline = GitHub._timeline
+
+    def meanwhile(forge: GitHub, number: int, digests: list[tuple[str, str]]) -> Any:
+        served.review(number, "REQUEST_CHANGES", head)
+        return timeline(forge, number, digests)
+
+    monkeypatch.setattr(GitHub, "_timeline", meanwhile)
+    reading = forge.reading(number)
+    forge.close()
+    assert not reading.complete
+    assert "the reviews changed while they were read" in reading.gaps
+
+
+def test_a_person_reviews_and_comments_with_a_token_of_theirs(forge: Forge, served: Served) -> None:
+    head = served.commit("own-token", {"app.txt": "own token\n"})
+    number = served.propose("own-token")
+    review = forge.review(number, True, head, "yes", "token-reviewer")
+    comment = forge.say(number, "and more", "token-reviewer")
+    reading = forge.reading(number)
+    assert [(r.id, r.state, r.commit) for r in reading.reviews] == [(review, ReviewState.APPROVED, head)]
+    assert [(c.id, c.body) for c in reading.comments] == [(comment.id, "and more")]
+    with pytest.raises(NotAllowed, match="own pull request"):
+        forge.review(number, True, head, "yes", "token-author")
+    with pytest.raises(NotAllowed):
+        forge.say(number, "nothing", "token-nobody")
+
+
 def test_a_test_merge_is_never_taken_for_the_merge_commit(forge: Forge, served: Served) -> None:
     served.commit("test-merge", {"test-merge": "1"})
     number = served.propose("test-merge")
