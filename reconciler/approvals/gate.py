@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
-from reconciler.approvals import completeness, consent, provenance, quorum, rules, staleness, words
+from reconciler.approvals import completeness, consent, numbers, provenance, quorum, rules, staleness, words
 from reconciler.model.approval import Approval, Evidence, Gate, Open, Reason, Refused, Stale, Waiting, Word
 from reconciler.model.canonical import digest
 
@@ -97,7 +97,8 @@ def decide(evidence: Evidence, now: datetime) -> Gate:
     if stale and not blocks:
         return Stale(reasons([stale]))
     why = reasons([blocks, raises if missing else (), *(vote.not_theirs + vote.not_this for vote in votes)])
-    return Waiting(tuple(block.text for block in blocks) + missing, why)
+    rejected = any(block.rule == numbers.NO_LONGER_THE_LAST_WORD for block in blocks)
+    return Waiting(tuple(block.text for block in blocks) + missing, why, rejected)
 
 
 def cast(evidence: Evidence, word: Word, now: datetime) -> Vote:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler import approvals
-from reconciler.approvals import numbers
 from reconciler.control import changes, evidence, execution, history, planning, publishing, remembering
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
@@ -305,8 +304,7 @@ def _closed(gate: Gate, commit: str) -> Stopped:
         case Stale(reasons=reasons):
             text = "; ".join(f"{r.text} (gate {r.rule})" for r in reasons)
             return Stopped("AwaitingConsent", text, commit)
-        case Waiting(missing=missing, reasons=reasons):
-            objects = any(reason.rule == numbers.NO_LONGER_THE_LAST_WORD for reason in reasons)
-            return Stopped("Parked" if objects else "AwaitingConsent", "; ".join(missing), commit)
+        case Waiting(missing=missing, rejected=rejected):
+            return Stopped("Parked" if rejected else "AwaitingConsent", "; ".join(missing), commit)
         case Open():
             raise AssertionError("an open gate does not stop anything")

@@ -203,10 +203,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing is wrong; somebody is missing. `missing` says who or what, in sentences for the comment."""
+    """Nothing is wrong; somebody is missing. `missing` says who or what, in sentences for the comment; `rejected` that
+    a person who may write asked for changes.
+    """
 
     missing: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

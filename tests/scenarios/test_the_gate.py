@@ -102,7 +102,7 @@ def refused_after_merge(stage: Stage, number: int, rule: int, who: str = "operat
     """Merged in spite of the gate, it holds production, and the ledger says why; the merge commit."""
     with nothing_applied(stage):
         sha = merged_anyway(stage, number, who)
-        assert stage.status()["hold"] in ("Held", "AwaitingConsent")
+        assert stage.status()["hold"] in ("Held", "AwaitingConsent", "Parked")
         assert rule in rules_in_ledger(stage, f"landing/{sha}/app/production")
         held = stage.parts.ledger.latest("hold", "app/production")
         assert held is not None
