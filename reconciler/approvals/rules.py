@@ -206,18 +206,18 @@ def is_environment_file(path: str) -> bool:
 
 
 def unreachable_quorums(head: DesiredState) -> Iterator[Finding]:
-    """A required group with fewer members than approvals would lock everybody out (46)."""
+    """A required group with fewer members than approvals, or fewer who could sign where consent is signed, would lock
+    everybody out (46).
+    """
+    signed = any(environment.consent is Consent.SIGNED for environment in head.environments)
     for rule in head.policy.rules:
         if rule.effect is not Effect.REQUIRE or rule.need is None:
             continue
-        group = rule.need.from_group
-        members = head.principals.members(group) if group else {person.name for person in head.principals.people}
-        if len(members) < rule.need.approvals:
+        group, approvals = rule.need.from_group, rule.need.approvals
+        members = [person for person in head.principals.people if group is None or group in person.groups]
+        able = [person for person in members if person.signing_keys] if signed else members
+        if len(able) < approvals:
             who = f"group {group} would have" if group else "there would be"
-            yield Finding(
-                rule.id,
-                Severity.DENY,
-                f"{who} {len(members)} persons, and rule {rule.id} needs {rule.need.approvals} approvals",
-                rule.location,
-                numbers.RULES_AND_MORE,
-            )
+            what = "persons with signing keys, and an environment asks for signed consent" if signed else "persons"
+            text = f"{who} {len(able)} {what}; rule {rule.id} needs {approvals} approvals"
+            yield Finding(rule.id, Severity.DENY, text, rule.location, numbers.RULES_AND_MORE)

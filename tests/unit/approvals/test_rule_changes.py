@@ -190,3 +190,15 @@ def test_a_group_below_its_quorum_is_found() -> None:
     (finding,) = changes(head, "principals.yaml").findings
     assert (finding.rule, finding.gate) == ("two", 46)
     assert "group operators would have 1 persons" in finding.text
+
+
+def test_signed_consent_that_too_few_could_give_is_found() -> None:
+    people = Principals((Person("one", (1,), ("operators",), ("ssh-ed25519 A",)), Person("two", (2,), ("operators",))))
+    asked = state(environments=(environment(consent=Consent.SIGNED),), principals=people)
+    (finding,) = changes(asked, "projects/shop/staging/environment.yaml").findings
+    assert (finding.rule, finding.gate) == ("two", 46)
+    assert "1 persons with signing keys" in finding.text
+    keyed = tuple(Person(p.name, p.accounts, p.groups, ("ssh-ed25519 A",)) for p in people.people)
+    assert (
+        changes(state(environments=asked.environments, principals=Principals(keyed)), "principals.yaml").findings == ()
+    )
