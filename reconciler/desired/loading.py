@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.desired.documents import read_node
 from reconciler.desired.env_files import read_env_file
+from reconciler.desired.execution import OUTSIDE
 from reconciler.desired.files import (
     NAME,
     Choices,
@@ -21,6 +22,7 @@ from reconciler.desired.files import (
     RuleFile,
 )
 from reconciler.desired.reading import ReadFile, kind_problems, nearest, read_file
+from reconciler.desired.visibility import visibility_problems
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import (
     Consent,
@@ -85,6 +87,7 @@ def load(tree: Tree) -> DesiredState:
     defaults = repository.model.defaults if repository else Choices()
     environments = _environments(tree, hosts, defaults, problems)
     _unique_projects(environments, hosts, problems)
+    problems += visibility_problems(tree, _GATED, _files_read(tree, environments))
     if problems or repository is None or principals is None or policy is None:
         count = len(set(problems))
         text = f"the desired state has {count} problem{'' if count == 1 else 's'}"
@@ -96,6 +99,14 @@ def load(tree: Tree) -> DesiredState:
         policy,
         tuple(environments),
     )
+
+
+def _files_read(tree: Tree, environments: Sequence[EnvironmentSpec]) -> set[str]:
+    """The files that are read here, and not only mounted: our own, Compose files, env files."""
+    own = {path for path in tree.files if path in (REPOSITORY, PRINCIPALS, POLICY)}
+    for pattern in (_HOST, _PROJECT, _ENVIRONMENT):
+        own |= {path for path, _ in _matches(tree, pattern)}
+    return own | {file for each in environments for file in (*each.compose, *each.env_files)}
 
 
 def _place(problem: Problem) -> tuple[str, int, str]:
@@ -438,9 +449,8 @@ def _named_files(
         path = posixpath.normpath(posixpath.join(directory, name))
         if not path.startswith(f"{project}/"):
             text = f"'{name}' lies outside of {project}/"
-            problems.append(
-                Problem(where, text, f"an environment of {environment.project} uses only its project's files")
-            )
+            hint = f"an environment of {environment.project} uses only its project's files"
+            problems.append(Problem(where, text, hint, gate=OUTSIDE))
         elif path not in tree.files:
             beside = [posixpath.relpath(file, directory) for file in tree.files if file.startswith(f"{project}/")]
             is_directory = any(file.startswith(f"{path}/") for file in tree.files)
