@@ -47,13 +47,14 @@ def judge(
         targets=tuple(_facts(parts, change, target, by_target.get(target)) for target in targets),
         authors=authors,
         changed_files=change.files,
-        findings=change.rules.findings,
+        findings=(*change.rules.findings, *policy.unseen(change.files, change.after.tree.files)),
+        removal=_removal(parts, change),
     )
     return tuple(
         RuleSet(
             origin=origin,
             principals=rules.state.principals,
-            verdict=policy.evaluate(request, rules.state.policy, rules.state.principals),
+            verdict=policy.evaluate(request, rules.state.policy, rules.state.principals, waivers(rules)),
             environments=tuple(_gate_rules(change, target, rules) for target in targets),
         )
         for origin, rules in origins.items()
@@ -72,7 +73,50 @@ def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None
         destroys_data=any(c.subject.kind == "volume" for c in plan.plan.destroys)
         if isinstance(plan, Planned)
         else None,
+        around=surroundings(target, change.before, change.after),
+        proposed=environment.waivers if environment is not None else (),
     )
+
+
+def waivers(rules: Snapshot) -> policy.Waivers:
+    """The waivers of every environment under one version of the rules."""
+    return {environment.name: environment.waivers for environment in rules.state.environments}
+
+
+def surroundings(target: Target, *states: Snapshot) -> policy.Surroundings:
+    """What the target has to keep away from on its host, by the trees before and after a change."""
+    environments = [each for at in states for each in at.state.environments]
+    own = [each.compose_project for each in environments if each.name == target.environment_name]
+    hosts = [host for at in states if (host := at.state.host(target.host)) is not None]
+    return policy.Surroundings(
+        compose_project=own[-1] if own else "",
+        neighbours=tuple(sorted({each.compose_project for each in environments} - set(own))),
+        host_paths=tuple(sorted({path for host in hosts for path in (host.socket, host.directory)})),
+    )
+
+
+def _removal(parts: Parts, change: Change) -> policy.Removal:
+    """The services that git has no more, host by host, of all that it had."""
+    before, after = _services(parts, change.before), _services(parts, change.after)
+    gone = sorted(before - after)
+    names = sorted({target.environment_name for target, _ in gone})
+    return policy.Removal(
+        before=len(before),
+        after=len(after),
+        gone=tuple(
+            (name, tuple(f"{service} on {target.host}" for target, service in gone if target.environment_name == name))
+            for name in names
+        ),
+    )
+
+
+def _services(parts: Parts, at: Snapshot) -> set[tuple[Target, str]]:
+    """Every service on every target that a tree names."""
+    found: set[tuple[Target, str]] = set()
+    for environment in at.state.environments:
+        services = planning.render(parts, at, environment).model.get("services") or {}
+        found |= {(target, name) for target in environment.targets for name in services}
+    return found
 
 
 def _gate_rules(change: Change, target: Target, rules: Snapshot) -> GateRules:

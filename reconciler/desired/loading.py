@@ -36,7 +36,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Location, Problem
-from reconciler.model.policy import Effect, Need, Policy, Rule, TargetMatch, When, Who
+from reconciler.model.policy import Effect, Need, Policy, Rule, TargetMatch, Waiver, When, Who
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.revision import FileKind, Tree
 from reconciler.model.target import EnvironmentName
@@ -215,6 +215,8 @@ def _rule(rule: RuleFile, place: Location) -> Rule:
             image_outside=tuple(when.image_outside or ()),
             destroys_data=when.destroys_data,
             privileged=when.privileged,
+            image_unpinned=when.image_unpinned,
+            removes_over=when.removes_over,
         ),
         need=Need(rule.need.approvals, rule.need.from_group) if rule.need else None,
         why=rule.why,
@@ -362,8 +364,20 @@ def _environment(
         on_failure=chosen["on_failure"],
         remove_volumes=tuple(sorted(set(said.remove_volumes))),
         renamed_from=said.renamed_from,
+        waivers=_waivers(read, problems),
         location=Location(read.file),
     )
+
+
+def _waivers(read: ReadFile[EnvironmentFile], problems: list[Problem]) -> tuple[Waiver, ...]:
+    """Sorted, so that their order changes nothing."""
+    waivers: dict[str, Waiver] = {}
+    for index, each in enumerate(read.model.waivers):
+        where = read.at("waivers", index)
+        if any(each.finding.startswith(other) or other.startswith(each.finding) for other in waivers):
+            problems.append(Problem(where, f"the finding '{each.finding}' is waived twice", "keep one of them"))
+        waivers[each.finding] = Waiver(each.finding, each.why, where)
+    return tuple(waivers[finding] for finding in sorted(waivers))
 
 
 def _selected_hosts(
