@@ -308,7 +308,7 @@ class _Work:
         result: dict[str, Any],
     ) -> None:
         reference = literal(service.get("image") or "")
-        if not reference:
+        if not reference and not service.get("provider"):  # which is refused already
             hint = "build it elsewhere, push it, and name it under 'image'"
             self.problem(f"{path}.build", f"service '{name}' has no image; nothing is built at apply", hint, BUILT)
             return

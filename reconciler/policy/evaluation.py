@@ -15,7 +15,10 @@ from reconciler.policy.rules import RULES
 from reconciler.policy.waiving import Waivers, about_waivers, finding_of, waived
 
 UNREADABLE = 47
+MOVING_TAG = 74
+PULLED_ELSEWHERE = 75
 PRIVILEGE = 78
+MASS_DELETION = 84
 
 NO_WAIVERS: Waivers = {}
 
@@ -105,7 +108,20 @@ def denial(rule: Rule, facts: Facts) -> Finding:
     """The finding of a deny rule that fired, with the reason that its author wrote."""
     where = f" on {facts.subject.target}" if facts.subject is not None else ""
     sure = "" if fires(rule, facts) else " (a fact that it asks for is not known, which counts as a yes)"
-    return Finding(rule.id, Severity.DENY, f"{rule.why or 'denied by the policy'}{where}{sure}", rule.location)
+    text = f"{rule.why or 'denied by the policy'}{where}{sure}"
+    return Finding(rule.id, Severity.DENY, text, rule.location, number_of(rule))
+
+
+def number_of(rule: Rule) -> int | None:
+    """The number in the gate's list that a rule defends against, by what it asks for; None for one of its own."""
+    when = rule.when
+    if when.image_unpinned is not None:
+        return MOVING_TAG
+    if when.image_outside:
+        return PULLED_ELSEWHERE
+    if when.privileged is not None:
+        return PRIVILEGE
+    return MASS_DELETION if when.removes_over is not None else None
 
 
 def built_in(request: PolicyRequest, waivers: Waivers) -> Iterator[Finding]:
