@@ -1,7 +1,7 @@
 """Reads the Compose files of one environment before Compose does, and refuses what it must never see; pure, called by
 rendering.
 
-Refused: YAML that explodes (aliases, depth, size), more than one document, tags that Compose does not define, and every
+Refused (gate 71, 72, 73, 76, 82): YAML that explodes (aliases, depth, size), more than one document, tags that Compose does not define, and every
 include, extends, env_file or label_file that is remote, outside the tree, interpolated or not there. What is reached
 from the compose files is all that the sandbox gets.
 """

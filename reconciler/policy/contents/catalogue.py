@@ -126,7 +126,7 @@ CHECKS = {
         # beside the service (79)
         Check("provider", 79, DENY, "runs a program beside Compose instead of a container", "use an image"),
         Check("models", 79, DENY, "starts models through a plugin", "use an image"),
-        Check("hook", 79, NOTE, "runs beside the service's own command"),
+        Check("hook", 79, NOTE, "beside the service's own command"),
         Check("develop", 79, NOTE, "is left out here"),
         Check("logging", 79, DENY, "sends what the container says to somewhere else", "use json-file or local"),
         Check("unknown-key", 79, DENY, "is a key that this version does not know, and cannot judge", "remove it"),
