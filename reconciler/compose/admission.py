@@ -1,9 +1,10 @@
 """Reads the Compose files of one environment before Compose does, and refuses what it must never see; pure, called by
 rendering.
 
-Refused (gate 71, 72, 73, 76, 82): YAML that explodes (aliases, depth, size), more than one document, tags that Compose does not define, and every
-include, extends, env_file or label_file that is remote, outside the tree, interpolated or not there. What is reached
-from the compose files is all that the sandbox gets.
+Refused (gate 71, 72, 73, 76, 82): YAML that explodes (aliases, depth, size), more than one document, tags that Compose
+does not define, variables that steer Compose or the loader, and every include, extends, env_file or label_file that is
+remote, outside the tree, interpolated or not there. What is reached from the compose files is all that the sandbox
+gets.
 """
 
 from __future__ import annotations

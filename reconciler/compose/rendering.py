@@ -1,9 +1,9 @@
 """Renders one environment with the official Compose in a sandbox; implements ports.Renderer, called by control.
 
-The sandbox (gate 73, 82): a private directory with only the files that the compose files reach, no environment but the declared
-variables, neither our network nor, for root, our rights where the machine lets us take them away (`unshare`), bounded
-time, memory and output. Remote and outside sources are refused before it runs in any case. Answers are kept by the
-digest of their inputs.
+The sandbox (gate 73, 82): a private directory with only the files that the compose files reach, no environment but the
+declared variables, neither our network nor, for root, our rights where the machine lets us take them away (`unshare`),
+bounded time, memory and output. Remote and outside sources are refused before it runs in any case. Answers are kept by
+the digest of their inputs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""From a rendered model to what one target runs (gate 71, 75, 79): `target_model`. Called by control before a diff, and again at apply.
+"""From a rendered model to what one target runs (gate 71, 75, 79): `target_model`.
 
-What Compose gets is never the rendered model but this one: it cannot touch a network or a volume (all external), reads
-nothing of the repository (every file under its digest on the host) and has one fixed form of each image.
-Strings of the rendered model have `$$` for a dollar sign, since Compose interpolates what it reads; strings that are
-put in here follow that, and values that the diff compares are without it.
+Called by control before a diff, and again at apply. What Compose gets is never the rendered model but this one: it
+cannot touch a network or a volume (all external), reads nothing of the repository (every file under its digest on the
+host) and has one fixed form of each image. Strings of the rendered model have `$$` for a dollar sign, since Compose
+interpolates what it reads; strings that are put in here follow that, and values that the diff compares are without it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]|~])")
 
-MEANING = re.compile(r"(@|#|:(?=//)|:(?=[\w+\\-]+:)|\bGH(?=-[0-9])|\bwww(?=\.))", re.IGNORECASE)
+MEANING = re.compile(r"(@|#|:(?=//)|:(?=[a-z][\w+\\-]*:|[+-]1:|100:|1234:)|\bGH(?=-[0-9])|\bwww(?=\.))", re.IGNORECASE)
 """What a forge turns into a mention, a reference, a link or a symbol; an empty comment after it keeps it as it is."""
 
 
@@ -38,9 +38,7 @@ def inline(text: str, limit: int = 500) -> str:
     """A sentence with foreign parts as plain Markdown: no markup, no HTML, no formula, no mention, no reference, no
     link.
     """
-    safe = (
-        visible(cut(text, limit)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    )
+    safe = visible(cut(text, limit)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = MARKDOWN.sub(r"\\\1", safe)
     return MEANING.sub(r"\1<!-- -->", safe).replace("$", "&#36;")
 

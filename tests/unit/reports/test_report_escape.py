@@ -20,6 +20,8 @@ from reconciler.reports.escape import code, cut, inline, visible
         ("see GH-12", "see GH<!-- -->-12"),
         (":tada: done", ":<!-- -->tada: done"),
         (":white_check_mark:", ":<!-- -->white\\_check\\_mark:"),
+        ("a.yaml:3: first", "a.yaml:3: first"),
+        (":+1: from me", ":<!-- -->+1: from me"),
         ("$x$", "&#36;x&#36;"),
         ("web: cap_add: x", "web: cap\\_add: x"),
     ],
