@@ -111,10 +111,10 @@ def _removal(parts: Parts, change: Change) -> policy.Removal:
 
 
 def _services(parts: Parts, at: Snapshot) -> set[tuple[Target, str]]:
-    """Every service on every target that a tree names."""
+    """Every service that a tree wants to run, on every target."""
     found: set[tuple[Target, str]] = set()
     for environment in at.state.environments:
-        services = planning.render(parts, at, environment).model.get("services") or {}
+        services = policy.running(planning.render(parts, at, environment).model)
         found |= {(target, name) for target in environment.targets for name in services}
     return found
 

@@ -27,6 +27,7 @@ HIDDEN = re.compile(
 )
 """What no file that is deployed from may hold. A carriage return is fine before a line feed."""
 
+_ASCII = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _EMOJI = "[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
 _JOINED = re.compile(f"(?<={_EMOJI})\u200d(?={_EMOJI})")
 _READ = (".yaml", ".yml", ".env", ".json", ".toml", ".conf", ".sh")
@@ -44,6 +45,8 @@ def as_text(content: bytes) -> str | None:
 
 def hidden_in(text: str) -> tuple[int, str] | None:
     """Line and `U+202E` of the first character that does not show; joiners between two pictographs do."""
+    if text.isascii() and _ASCII.search(text) is None:
+        return None  # most files, and it is much faster
     plain = _JOINED.sub("+", text)
     found = HIDDEN.search(plain)
     if found is None:

@@ -7,7 +7,8 @@ services then needs a waiver for exactly those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from reconciler.model.target import EnvironmentName
 from reconciler.model.verdict import Finding, Severity
@@ -35,6 +36,20 @@ def removals(removal: Removal | None, environment: EnvironmentName) -> Iterator[
     )
     advice = "remove them in several changes"
     yield Finding("mass-removal", Severity.DENY, with_way_out(text, advice, named), gate=GATE, digest=named)
+
+
+def running(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """The services of a rendered model that are to run at all: one that is scaled to nothing is as good as gone."""
+    return tuple(sorted(name for name, each in (model.get("services") or {}).items() if replicas(each) > 0))
+
+
+def replicas(service: Any) -> int:
+    """How many containers a service is to have."""
+    if not isinstance(service, Mapping):
+        return 1
+    deployed = (service.get("deploy") or {}).get("replicas")
+    scaled = service.get("scale")
+    return int(scaled if scaled is not None else 1 if deployed is None else deployed)
 
 
 def too_much(removal: Removal) -> bool:

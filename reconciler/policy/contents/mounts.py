@@ -5,6 +5,7 @@ A bind source that is not absolute is a file of the repository or data of the ta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from posixpath import normpath
 from typing import Any
@@ -34,6 +35,9 @@ EVERYBODYS = ("/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo", "/etc/ss
 """Read-only, these tell nothing: only noted."""
 
 PLAIN_OPTIONS = ("size=", "mode=", "uid=", "gid=", "nr_inodes=", "nodev", "nosuid", "noexec", "noatime", "rw", "ro")
+
+ENGINE_ID = re.compile(r"[0-9a-f]{12,64}")
+"""Compose finds a network by its id as well, the host's own too."""
 
 OWN_DRIVERS = ("", "default", "bridge", "overlay", "none", "null")
 
@@ -159,5 +163,6 @@ def of_network(subject: str, network: Mapping[str, Any]) -> Iterator[Discovery]:
     for option, value in pairs(network.get("driver_opts")):
         if driver in OWN_DRIVERS and option not in BRIDGE_OPTIONS:
             yield discovery("network-driver", subject, "driver_opts", [option, value], f"{option}={value}")
-    if network.get("external") and str(network.get("name") or "") == "host":
-        yield discovery("host-namespace", subject, "name", "host")
+    name = str(network.get("name") or "")
+    if name == "host" or ENGINE_ID.fullmatch(name):
+        yield discovery("host-namespace", subject, "name", name)

@@ -115,6 +115,17 @@ def test_most_of_everything_gone_is_counted_over_all_environments(repository: Re
     assert repository.denied(gone) == []
 
 
+def test_services_that_are_scaled_to_nothing_are_gone_as_well(repository: Repository) -> None:
+    def services(scale: str) -> dict[str, Content]:
+        named = ", ".join(f"s{n}: {{image: 'demo:1'{scale}}}" for n in range(6))
+        return {COMPOSE: f"services: {{{named}}}\n"}
+
+    repository.accept(services(""))
+    assert repository.denied(services(", scale: 0")) == ["mass-removal"]
+    assert repository.denied(services(", deploy: {replicas: 0}")) == ["mass-removal"]
+    assert repository.denied(services(", deploy: {replicas: 2}")) == []
+
+
 def test_what_a_diff_does_not_show_is_told(repository: Repository) -> None:
     files: dict[str, Content] = {
         COMPOSE: "services: {web: {image: 'demo:1', volumes: ['../www:/www:ro']}}\n",
