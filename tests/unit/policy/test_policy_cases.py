@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.verdict import Finding, Severity, Verdict
 from reconciler.policy import PolicyRequest, Removal, TargetFacts, evaluate
-from reconciler.policy.rules import RULES, images
+from reconciler.policy.facts import Facts
+from reconciler.policy.rules import RULES, blast_radius, images
 
 FILES = sorted((Path(__file__).parents[2] / "cases" / "policy").glob("*.yaml"))
 
@@ -173,3 +175,43 @@ def test_a_rule_fires_only_where_every_family_holds() -> None:
 def test_an_image_has_its_full_name(image: str, full: str) -> None:
     assert full in images.names(image)
     assert image in images.names(image)
+
+
+PINNED = f"web@sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("found", "unpinned", "pinned"),
+    [(["web:1"], True, False), ([PINNED], False, True), ([PINNED, "web"], True, False), ([None], None, None)],
+)
+def test_an_image_is_pinned_by_a_whole_digest(
+    found: list[str | None], unpinned: bool | None, pinned: bool | None
+) -> None:
+    asked = Facts(request({"targets": [{"images": found}]}), facts(images=found), PRINCIPALS)
+    for wanted, answer in ((True, unpinned), (False, pinned)):
+        asks = rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": {"image_unpinned": wanted}})
+        assert images.holds(asks, asked) is answer
+
+
+@pytest.mark.parametrize(("gone", "limit", "answer"), [(3, 30, False), (4, 30, True), (0, 0, False), (1, 0, True)])
+def test_removes_over_is_in_percent_of_all_services(gone: int, limit: int, answer: bool) -> None:
+    asks = rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": {"removes_over": limit}})
+    asked = Facts(request({"gone": gone}), facts(), PRINCIPALS)
+    assert blast_radius.holds(asks, asked) is answer
+    assert blast_radius.holds(asks, replace(asked, request=replace(asked.request, removal=None))) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ({"image_unpinned": True}, 74),
+        ({"image_outside": ["nowhere"]}, 75),
+        ({"privileged": True}, 78),
+        ({"removes_over": 0}, 84),
+        ({"files_over": 0}, None),
+    ],
+)
+def test_a_denial_has_the_number_that_its_rule_defends_against(when: dict[str, Any], number: int | None) -> None:
+    policy = Policy((rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": when}),), "digest")
+    verdict = evaluate(request({"targets": [{"service": {"privileged": True}}], "gone": 1}), policy, PRINCIPALS)
+    assert [finding.gate for finding in verdict.denied if finding.rule == "x"] == [number]
