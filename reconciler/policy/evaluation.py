@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reconciler.model.policy import Action, Effect, Need, Policy, Rule
+from reconciler.model.policy import Action, Effect, Need, Policy, Rule, When
 from reconciler.model.principal import Principals
 from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
 from reconciler.policy.contents import discoveries
@@ -15,6 +15,7 @@ from reconciler.policy.rules import RULES
 from reconciler.policy.waiving import Waivers, about_waivers, finding_of, waived
 
 UNREADABLE = 47
+FORBIDDEN_BY_NOW = 55
 MOVING_TAG = 74
 PULLED_ELSEWHERE = 75
 PRIVILEGE = 78
@@ -62,7 +63,9 @@ def evaluate(
 def judged(action: Action, facts: Facts, policy: Policy) -> tuple[list[Finding], list[Requirement]]:
     """One action on one target: what denies it, and what it needs."""
     rules = [rule for rule in policy.rules if covers(rule, action)]
-    denials = [denial(rule, facts) for rule in rules if rule.effect is Effect.DENY and fires(rule, facts) is not False]
+    denials = [
+        denial(rule, facts, action) for rule in rules if rule.effect is Effect.DENY and fires(rule, facts) is not False
+    ]
     needs = [requirement(rule, rule.need) for rule in rules if rule.need is not None and asks(rule, facts)]
     allowed = any(rule.effect is Effect.ALLOW and fires(rule, facts) is True for rule in rules)
     if not needs and not allowed and action not in ORDINARY:
@@ -104,17 +107,24 @@ def strictest_of_deployments(policy: Policy) -> Iterator[Requirement]:
             yield requirement(rule, rule.need)
 
 
-def denial(rule: Rule, facts: Facts) -> Finding:
+def denial(rule: Rule, facts: Facts, action: Action) -> Finding:
     """The finding of a deny rule that fired, with the reason that its author wrote."""
     where = f" on {facts.subject.target}" if facts.subject is not None else ""
     sure = "" if fires(rule, facts) else " (a fact that it asks for is not known, which counts as a yes)"
     text = f"{rule.why or 'denied by the policy'}{where}{sure}"
-    return Finding(rule.id, Severity.DENY, text, rule.location, number_of(rule))
+    return Finding(rule.id, Severity.DENY, text, rule.location, number_of(rule, action))
 
 
-def number_of(rule: Rule) -> int | None:
-    """The number in the gate's list that a rule defends against, by what it asks for; None for one of its own."""
-    when = rule.when
+def number_of(rule: Rule, action: Action) -> int | None:
+    """The number in the gate's list that a rule defends against, by what it asks for; None for one of its own. What was
+    allowed once and is forbidden by now has a number of its own.
+    """
+    by_contents = number_by_contents(rule.when)
+    return FORBIDDEN_BY_NOW if by_contents is not None and action is Action.ROLLBACK else by_contents
+
+
+def number_by_contents(when: When) -> int | None:
+    """The number behind a condition on what a change contains."""
     if when.image_unpinned is not None:
         return MOVING_TAG
     if when.image_outside:

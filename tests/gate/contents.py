@@ -7,8 +7,10 @@ decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from reconciler import policy
@@ -16,7 +18,8 @@ from reconciler.approvals import decide
 from reconciler.compose.redaction import redact
 from reconciler.compose.rendering import SandboxRenderer
 from reconciler.desired import image_references, load, render_input, target_model
-from reconciler.model.desired import EnvironmentSpec, Rendered
+from reconciler.model.approval import Gate, Open
+from reconciler.model.desired import DesiredState, EnvironmentSpec, Rendered
 from reconciler.model.errors import InvalidInput
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.location import Location, Problem
@@ -25,10 +28,10 @@ from reconciler.model.policy import Action, Effect, Need, Policy, Rule, TargetMa
 from reconciler.model.redaction import printable
 from reconciler.model.revision import FileKind, Tree, TreeFile
 from reconciler.model.target import EnvironmentName, Target
-from reconciler.model.verdict import Verdict
-from reconciler.policy import PolicyRequest, Removal, Surroundings, TargetFacts
+from reconciler.model.verdict import Finding, Verdict
+from reconciler.policy import PolicyRequest, Removal, Surroundings, TargetFacts, Waivers
 from reconciler.reports import escape
-from tests.gate.answer import Answer, of_gate
+from tests.gate.answer import Answer
 from tests.unit.approvals.evidence import NOW, PRINCIPALS, evidence, time_of
 
 TARGET = Target("shop", "production", "web-1")
@@ -65,31 +68,56 @@ def tree(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     """`files` by path (text, or `{hex: …}`), `modes` that make one a symlink, gitlink, lfs or executable, `without`
     paths: loaded, rendered by the real Compose, and judged, as a pull request that brings them would be.
     """
+    found = read(json.dumps(given, sort_keys=True))
+    if found.errors:
+        return worst(invalid(error, disabled) for error in found.errors)
+    asked = request(found.facts, found.changed, found.unseen, Removal(len(found.facts), len(found.facts)))
+    return judged(policy.evaluate(asked, found.rules, PRINCIPALS, found.waivers), found.facts, disabled)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a repository's files come to: `errors`, or else what is known of each target and what the rules are."""
+
+    errors: tuple[InvalidInput, ...]
+    facts: tuple[TargetFacts, ...] = ()
+    changed: tuple[str, ...] = ()
+    unseen: tuple[Finding, ...] = ()
+    rules: Policy | None = None
+    waivers: Waivers = field(default_factory=dict)
+
+
+@lru_cache(maxsize=1000)
+def read(written: str) -> Read:
+    """A case's files, read once: each case is played for every number that is switched off."""
+    given = json.loads(written)
     made = tree_of(given)
     try:
         state = load(made)
     except InvalidInput as error:
-        return invalid(error, disabled)
-    models: dict[EnvironmentName, Mapping[str, Any]] = {}
-    problems: list[InvalidInput] = []
-    for environment in state.environments:
+        return Read((error,))
+    facts: list[TargetFacts] = []
+    errors: list[InvalidInput] = []
+    for each in state.environments:
         try:
-            rendered = RENDERER.render(render_input(made, environment))
-            models[environment.name] = rendered.model
-            executable(made, environment, rendered)
+            rendered = RENDERER.render(render_input(made, each))
+            executable(made, state, each, rendered)
         except InvalidInput as error:
-            problems.append(error)
-    if problems:
-        return worst(invalid(error, disabled) for error in problems)
-    facts = tuple(
-        TargetFacts(target, each.tier, models[each.name], False, Surroundings(each.compose_project), each.waivers)
-        for each in state.environments
-        for target in each.targets
-    )
-    waivers = {each.name: each.waivers for each in state.environments}
+            errors.append(error)
+            continue
+        around = Surroundings(each.compose_project)
+        facts += [
+            TargetFacts(target, each.tier, rendered.model, False, around, each.waivers) for target in each.targets
+        ]
     changed = tuple(sorted({*given.get("files", {}), *given.get("modes", {})}))
-    asked = request(facts, changed, policy.unseen(changed, made.files), Removal(len(facts), len(facts)))
-    return judged(policy.evaluate(asked, state.policy, PRINCIPALS, waivers), facts, disabled)
+    return Read(
+        errors=tuple(errors),
+        facts=tuple(facts),
+        changed=changed,
+        unseen=tuple(policy.unseen(changed, made.files)),
+        rules=state.policy,
+        waivers={each.name: each.waivers for each in state.environments},
+    )
 
 
 def tree_of(given: Mapping[str, Any]) -> Tree:
@@ -103,9 +131,9 @@ def tree_of(given: Mapping[str, Any]) -> Tree:
     return Tree("", {path: each for path, each in files.items() if path not in given.get("without", ())})
 
 
-def executable(made: Tree, environment: EnvironmentSpec, rendered: Rendered) -> None:
+def executable(made: Tree, state: DesiredState, environment: EnvironmentSpec, rendered: Rendered) -> None:
     """What Compose would be given to carry out; InvalidInput where that must not be."""
-    host = load(made).host(environment.hosts[0])
+    host = state.host(environment.hosts[0])
     assert host is not None
     images = {each: ResolvedImage(each, IMAGE_ID, IMAGE_ID, True) for each in image_references(rendered)}
     target_model(
@@ -191,6 +219,13 @@ def judged(verdict: Verdict, facts: tuple[TargetFacts, ...], disabled: frozenset
     return of_gate(decide(whole, now))
 
 
+def of_gate(gate: Gate) -> Answer:
+    """The gate's own answer."""
+    reasons = () if isinstance(gate, Open) else gate.reasons
+    rules = tuple(sorted({reason.rule for reason in reasons}))
+    return Answer(type(gate).__name__.lower(), rules, tuple(reason.text for reason in reasons))
+
+
 # -- text that goes out --------------------------------------------------------------------------------------------
 
 
@@ -215,17 +250,3 @@ def kept_out(number: int, shown: str, given: Mapping[str, Any]) -> Answer:
     if given["does"] in shown:
         return Answer("open", (), (shown,))
     return Answer("refused", (number,), (shown,))
-
-
-DOORS: Mapping[str, Callable[[Mapping[str, Any], frozenset[int]], Answer]] = {
-    "tree": tree,
-    "model": model,
-    "text": text,
-    "said": said,
-}
-"""By the word that a case has under `through`."""
-
-
-def play(case: Mapping[str, Any], disabled: frozenset[int] = frozenset()) -> Answer:
-    """A case through its door."""
-    return DOORS[case["through"]](case["given"], disabled)

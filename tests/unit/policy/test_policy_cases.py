@@ -213,5 +213,9 @@ def test_removes_over_is_in_percent_of_all_services(gone: int, limit: int, answe
 )
 def test_a_denial_has_the_number_that_its_rule_defends_against(when: dict[str, Any], number: int | None) -> None:
     policy = Policy((rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": when}),), "digest")
-    verdict = evaluate(request({"targets": [{"service": {"privileged": True}}], "gone": 1}), policy, PRINCIPALS)
+    asked: dict[str, Any] = {"targets": [{"service": {"privileged": True}}], "gone": 1}
+    verdict = evaluate(request(asked), policy, PRINCIPALS)
     assert [finding.gate for finding in verdict.denied if finding.rule == "x"] == [number]
+    back = Policy((replace(policy.rules[0], actions=("rollback",)),), "digest")
+    verdict = evaluate(request(asked | {"actions": ["rollback"]}), back, PRINCIPALS)
+    assert [finding.gate for finding in verdict.denied if finding.rule == "x"] == [55 if number else None]
