@@ -211,7 +211,7 @@ def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted
                 tier=environment.tier,
                 model=planning.render(parts, place.at, environment).model,
                 destroys_data=False,
-                around=evidence.surroundings(plan.target, place.at),
+                around=evidence.surroundings(parts, plan.target, place.at),
                 proposed=environment.waivers,
             )
             for plan in drifted

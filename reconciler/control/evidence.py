@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -73,7 +73,7 @@ def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None
         destroys_data=any(c.subject.kind == "volume" for c in plan.plan.destroys)
         if isinstance(plan, Planned)
         else None,
-        around=surroundings(target, change.before, change.after),
+        around=surroundings(parts, target, change.before, change.after),
         proposed=environment.waivers if environment is not None else (),
     )
 
@@ -83,7 +83,7 @@ def waivers(rules: Snapshot) -> policy.Waivers:
     return {environment.name: environment.waivers for environment in rules.state.environments}
 
 
-def surroundings(target: Target, *states: Snapshot) -> policy.Surroundings:
+def surroundings(parts: Parts, target: Target, *states: Snapshot) -> policy.Surroundings:
     """What the target has to keep away from on its host, by the trees before and after a change."""
     environments = [each for at in states for each in at.state.environments]
     own = [each.compose_project for each in environments if each.name == target.environment_name]
@@ -92,7 +92,16 @@ def surroundings(target: Target, *states: Snapshot) -> policy.Surroundings:
         compose_project=own[-1] if own else "",
         neighbours=tuple(sorted({each.compose_project for each in environments} - set(own))),
         host_paths=tuple(sorted({path for host in hosts for path in (host.socket, host.directory)})),
+        shared=tuple(sorted({each for at in states for each in _others_binds(parts, target, at)})),
     )
+
+
+def _others_binds(parts: Parts, target: Target, at: Snapshot) -> Iterator[tuple[str, bool, str]]:
+    """What the other environments of a host mount of it."""
+    for environment in at.state.environments:
+        if environment.name != target.environment_name and target.host in environment.hosts:
+            model = planning.render(parts, at, environment).model
+            yield from ((path, writable, str(environment.name)) for path, writable, _ in policy.absolute_binds(model))
 
 
 def _removal(parts: Parts, change: Change) -> policy.Removal:

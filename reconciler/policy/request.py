@@ -15,12 +15,14 @@ from reconciler.model.verdict import Finding
 class Surroundings:
     """What a model must keep away from on its host: the Compose project that is its own, those of all other
     environments, and paths of the host that the engine or we work with (sockets and directories of hosts/*.yaml,
-    before and after the change).
+    before and after the change). `shared` are the absolute bind sources of all other environments on the host: path,
+    whether it may be written to, and whose it is.
     """
 
     compose_project: str = ""
     neighbours: tuple[str, ...] = ()
     host_paths: tuple[str, ...] = ()
+    shared: tuple[tuple[str, bool, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ CHECKS = {
             "nested-bind",
             78,
             DENY,
-            "lies inside what another mount may write to: a link planted there leads anywhere",
+            "is one mount inside another that may be written to: a link planted there leads anywhere",
             "mount the outer one alone, or read-only",
         ),
         Check("host-bind", 78, NOTE, "is the host's own directory, taken by its path"),

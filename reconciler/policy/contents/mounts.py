@@ -51,7 +51,8 @@ BRIDGE_OPTIONS = (
 
 def discoveries(model: Mapping[str, Any], around: Surroundings) -> Iterator[Discovery]:
     """Mounts of every service, volumes and networks of the model."""
-    written = dict(written_paths(model))
+    written = {path: f"service {name}" for path, writable, name in absolute_binds(model) if writable}
+    written |= {path: whose for path, writable, whose in around.shared if writable}
     for name, service in named(model, "services"):
         subject = f"service {name}"
         for mount in listed(service.get("volumes")):
@@ -91,6 +92,10 @@ def of_mount(
     if outer is not None:
         shown = f"{path}, inside {outer} that {written[outer]} mounts for writing,"
         yield discovery("nested-bind", subject, key, dict(mount), shown)
+    inner = next((each for each in around.shared if each[0].startswith(f"{path.rstrip('/')}/")), None)
+    if inner is not None and not read_only:
+        shown = f"{path}, for writing around {inner[0]} of {inner[2]},"
+        yield discovery("nested-bind", subject, key, dict(mount), shown)
     if not read_only and is_root(service.get("user")):
         yield discovery("root-bind", subject, key, [dict(mount), str(service.get("user"))], path)
 
@@ -121,14 +126,14 @@ def clean(path: str) -> str:
     return "/" + normpath(path).lstrip("/")
 
 
-def written_paths(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Absolute bind sources that some service may write to, with the service."""
+def absolute_binds(model: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Every absolute bind source of a model, whether it may be written to, and the service that mounts it."""
     for name, service in named(model, "services"):
         for mount in listed(service.get("volumes")):
-            if isinstance(mount, Mapping) and mount.get("type") == "bind" and not said_yes(mount.get("read_only")):
+            if isinstance(mount, Mapping) and mount.get("type") == "bind":
                 source = str(mount.get("source") or "")
                 if source.startswith("/"):
-                    yield clean(source), name
+                    yield clean(source), not said_yes(mount.get("read_only")), name
 
 
 def of_volume(subject: str, volume: Mapping[str, Any]) -> Iterator[Discovery]:

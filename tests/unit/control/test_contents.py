@@ -99,6 +99,21 @@ def test_the_socket_and_the_directory_that_a_host_file_names_are_the_hosts_own(r
     assert "host-path-bind" in repository.denied({**mounts("/srv/ours/data"), "hosts/web-1.yaml": host}), "as it was"
 
 
+def test_a_mount_inside_what_another_environment_writes_to_is_seen_from_both_sides(repository: Repository) -> None:
+    inside = {COMPOSE: SOCKET.replace("/var/run/docker.sock", "/srv/data/conf")}
+    blog = "projects/blog/production/compose.yaml"
+    around: dict[str, Content] = {blog: "services: {web: {image: 'demo:1', volumes: ['/srv/data:/d']}}\n"}
+    assert repository.denied(inside) == repository.denied(around) == []
+    assert "nested-bind" in repository.denied({**inside, **around})
+    before = repository.base
+    repository.accept(inside)
+    assert repository.denied(around) == ["nested-bind"]
+    assert repository.denied({blog: str(around[blog]).replace(":/d", ":/d:ro")}) == []
+    repository.base = before
+    repository.accept(around)
+    assert repository.denied(inside) == ["nested-bind"]
+
+
 def test_a_name_of_another_environment_is_taken(repository: Repository) -> None:
     named = "services: {web: {image: 'demo:1', container_name: blog-production-web-1}}\n"
     assert repository.denied({COMPOSE: named}) == ["taken-name"]
