@@ -89,6 +89,15 @@ def test_a_path_of_the_host_is_judged_by_what_lies_there(path: str, read_only: b
     assert found.check.name == check
 
 
+def test_a_denied_value_is_spoken_as_it_is_written() -> None:
+    device = {"source": "/dev/sda", "target": "/dev/sda", "permissions": "r"}
+    privileged, devices = of(privileged=True, devices=[device])
+    assert (
+        privileged == "deny privileged [78] service web: privileged true gives the container every right over the host"
+    )
+    assert devices.startswith("deny devices [78] service web: devices permissions: r, source: /dev/sda, target: ")
+
+
 def test_no_option_value_is_shown_because_it_could_be_a_password() -> None:
     secret = "hunter2-of-production"
     model: dict[str, Any] = {

@@ -30,6 +30,10 @@ def test_binary_files_and_endless_lines_are_counted_and_named() -> None:
 
 
 def test_of_many_the_first_are_named_and_all_are_counted() -> None:
+    (ten,) = said(
+        [f"f{number}" for number in range(10)], **dict.fromkeys([f"f{number}" for number in range(10)], b"\0")
+    )
+    assert ten.endswith("f8, f9")
     names = [f"f{number:02}" for number in range(12)]
     (text,) = said(names, **dict.fromkeys(names, b"\0"))
     assert text.startswith("note binary-files [77]: 12 changed files")
