@@ -33,6 +33,7 @@ GATE_FIELDS = (
     "when_unreachable",
     "windows",
     "on_failure",
+    "waivers",
 )
 """Fields of environment.yaml that decide something about the gate; changing one is `change_policy`."""
 

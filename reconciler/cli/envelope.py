@@ -95,6 +95,7 @@ def fail(error: ReconcilerError, as_json: bool) -> None:
         if isinstance(error, InvalidInput) and error.problems:
             body["problems"] = [
                 {"file": p.location.file, "line": p.location.line, "text": p.text, "hint": p.hint}
+                | ({"gate": p.gate} if p.gate is not None else {})
                 for p in error.problems
             ]
         click.echo(json.dumps(body))

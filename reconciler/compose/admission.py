@@ -1,9 +1,10 @@
 """Reads the Compose files of one environment before Compose does, and refuses what it must never see; pure, called by
 rendering.
 
-Refused: YAML that explodes (aliases, depth, size), more than one document, tags that Compose does not define, and every
-include, extends, env_file or label_file that is remote, outside the tree, interpolated or not there. What is reached
-from the compose files is all that the sandbox gets.
+Refused (gate 71, 72, 73, 76, 82): YAML that explodes (aliases, depth, size), more than one document, tags that Compose
+does not define, variables that steer Compose or the loader, and every include, extends, env_file or label_file that is
+remote, outside the tree, interpolated or not there. What is reached from the compose files is all that the sandbox
+gets.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from yaml.events import (
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.desired.documents import UNFIT
+from reconciler.desired.visibility import hidden_problem
 from reconciler.model.desired import RenderInput
 from reconciler.model.location import Location, Problem
 
@@ -40,10 +42,13 @@ _TAGS = frozenset({"!reset", "!override", "!"})
 _CORE = "tag:yaml.org,2002:"
 _CORE_TAGS = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "seq", "map"))
 _REMOTE = re.compile(r"://|^[a-z0-9+.-]+:|^[^/]*@|^github\.com/|\.git(#|$)", re.IGNORECASE)
-# What only some YAML readers take for a line break, controls, and what hides or turns text for a person who reads it.
-_HIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]|\r(?!\n)"
-)
+
+# Numbers of the gate's list
+OUTSIDE = 71
+LOADED_BY_ITSELF = 72
+OUR_ENVIRONMENT = 73
+FORM = 76
+RUNS_WHILE_PLANNING = 82
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 # They would steer Compose, Go or the loader instead of filling in a value.
 _RESERVED = re.compile(
@@ -60,9 +65,9 @@ class Admission:
     env_files: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
-    def refuse(self, file: str, node: Node | int | None, text: str, hint: str = "") -> None:
+    def refuse(self, file: str, node: Node | int | None, text: str, hint: str = "", gate: int | None = None) -> None:
         line = node.start_mark.line + 1 if isinstance(node, Node) else node
-        self.problems.append(Problem(Location(file, line), text, hint))
+        self.problems.append(Problem(Location(file, line), text, hint, gate))
 
 
 def admit(inputs: RenderInput) -> Admission:
@@ -80,6 +85,7 @@ def admit(inputs: RenderInput) -> Admission:
                 None,
                 f"variable '{name}' cannot be declared: it steers Compose itself",
                 "choose another name",
+                LOADED_BY_ITSELF if name.startswith(("COMPOSE_", "DOCKER_")) else RUNS_WHILE_PLANNING,
             )
     sizes = [len(f"{name}={value}".encode("utf-8", "surrogatepass")) for name, value in inputs.variables]
     for (name, value), size in zip(inputs.variables, sizes, strict=True):
@@ -91,7 +97,7 @@ def admit(inputs: RenderInput) -> Admission:
         admission.refuse(inputs.compose[0], None, f"the variables have more than {MOST_VARIABLES} bytes together")
     for path in (*inputs.files, *inputs.compose, inputs.working_directory or "."):
         if not _inside(path):
-            admission.problems.append(Problem(Location(path), "not a path inside the repository"))
+            admission.problems.append(Problem(Location(path), "not a path inside the repository", gate=OUTSIDE))
     if admission.problems:
         return admission
     walk = _Walk(inputs.files, admission)
@@ -115,6 +121,7 @@ def undeclared(
                     place,
                     f"variable '{name}' is neither declared nor given a default",
                     f"declare it under variables or in an env file, or write ${{{name}:-default}}",
+                    OUR_ENVIRONMENT,
                 )
             )
     return problems
@@ -129,9 +136,8 @@ def passed_through(admission: Admission, declared: frozenset[str]) -> list[Probl
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
             name = line.strip().removeprefix("export ").strip()
             if _VARIABLE.match(name) and name not in declared:
-                problems.append(
-                    Problem(Location(path, number), f"'{name}' has no value and is not a declared variable")
-                )
+                text = f"'{name}' has no value and is not a declared variable"
+                problems.append(Problem(Location(path, number), text, f"write {name}= and its value", OUR_ENVIRONMENT))
     return problems
 
 
@@ -241,6 +247,7 @@ class _Walk:
                     item,
                     f"Compose would read {posixpath.join(inner, '.env')} for this include unasked",
                     "name it in the include's env_file, or call it something else",
+                    LOADED_BY_ITSELF,
                 )
             for file in resolved:
                 self.document(file, inner, path, item)
@@ -253,24 +260,28 @@ class _Walk:
             return None
         text = str(node.value)
         if "$" in text:
-            refuse(path, node, f"{what} '{text}' holds a variable", "write the path out")
+            refuse(path, node, f"{what} '{text}' holds a variable", "write the path out", OUTSIDE)
         elif _REMOTE.search(text):
-            refuse(path, node, f"{what} '{text}' is remote", "commit the file to this repository and name it there")
+            hint = "commit the file to this repository and name it there"
+            refuse(path, node, f"{what} '{text}' is remote", hint, OUTSIDE)
         elif text.startswith(("/", "~")) or "\\" in text or not text.isprintable():
-            refuse(path, node, f"{what} '{text}' is not a relative path", "name a file of this repository")
+            refuse(path, node, f"{what} '{text}' is not a relative path", "name a file of this repository", OUTSIDE)
         elif text.split("/").count("..") > MOST_UPWARD:
-            refuse(path, node, f"{what} '{text}' climbs too far")
+            refuse(path, node, f"{what} '{text}' climbs too far", "name a file of this repository", OUTSIDE)
         else:
             resolved = posixpath.normpath(posixpath.join(base, text))
             if resolved != ".." and not resolved.startswith("../"):
                 return resolved
-            refuse(path, node, f"{what} '{text}' leads out of the repository", "name a file of this repository")
+            refuse(
+                path, node, f"{what} '{text}' leads out of the repository", "name a file of this repository", OUTSIDE
+            )
         return None
 
     def _take(self, path: str, named_in: str, at: Node | None) -> bytes | None:
         content = self._files.get(path)
         if content is None:
-            self._admission.refuse(named_in, at, f"{path} is not in the repository")
+            hint = "only files of the environment's own project are read"
+            self._admission.refuse(named_in, at, f"{path} is not in the repository", hint, OUTSIDE)
         elif len(content) > LARGEST_FILE:
             self._admission.refuse(path, None, f"larger than {LARGEST_FILE} bytes")
         elif path not in self._admission.files and len(self._admission.files) >= MOST_FILES:
@@ -286,12 +297,11 @@ def _read(path: str, content: bytes, admission: Admission) -> Node | None:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        admission.refuse(path, content[: error.start].count(b"\n") + 1, "not UTF-8 text")
+        admission.refuse(path, content[: error.start].count(b"\n") + 1, "not UTF-8 text", gate=FORM)
         return None
-    hidden = _HIDDEN.search(text)
+    hidden = hidden_problem(path, text)
     if hidden is not None:
-        line = text[: hidden.start()].count("\n") + 1
-        admission.refuse(path, line, f"an invisible character, U+{ord(hidden[0]):04X}", "remove it")
+        admission.problems.append(hidden)
         return None
     try:
         before = len(admission.problems)
@@ -301,10 +311,12 @@ def _read(path: str, content: bytes, admission: Admission) -> Node | None:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        admission.refuse(path, mark.line + 1 if mark else None, f"not YAML: {error.problem or error.context}")
+        admission.refuse(
+            path, mark.line + 1 if mark else None, f"not YAML: {error.problem or error.context}", gate=FORM
+        )
         return None
     except yaml.YAMLError as error:
-        admission.refuse(path, None, f"not YAML: {str(error).splitlines()[0]}")
+        admission.refuse(path, None, f"not YAML: {str(error).splitlines()[0]}", gate=FORM)
         return None
     if node is None:
         return ScalarNode(_CORE + "null", "")
@@ -325,11 +337,11 @@ def _bound(path: str, text: str, admission: Admission) -> None:
             case DocumentStartEvent():
                 documents += 1
                 if documents > 1:
-                    return admission.refuse(path, line, "a second YAML document", "one file, one document")
+                    return admission.refuse(path, line, "a second YAML document", "one file, one document", FORM)
             case CollectionStartEvent(anchor=anchor):
                 depth += 1
                 if depth > DEEPEST:
-                    return admission.refuse(path, line, f"nested deeper than {DEEPEST}")
+                    return admission.refuse(path, line, f"nested deeper than {DEEPEST}", gate=FORM)
                 open_nodes.append((anchor, total))
                 open_heights.append(1)
                 total += 1
@@ -343,29 +355,28 @@ def _bound(path: str, text: str, admission: Admission) -> None:
                     sizes[anchor], heights[anchor] = total - before, height
             case ScalarEvent(anchor=anchor, value=value):
                 if UNFIT.search(value):
-                    return admission.refuse(path, line, "a character that no text has", "remove the escape")
+                    return admission.refuse(path, line, "a character that no text has", "remove the escape", FORM)
                 weight = 1 + len(value) // 64
                 total += weight
                 if anchor is not None:
                     sizes[anchor], heights[anchor] = weight, 0
             case AliasEvent(anchor=anchor):
                 if any(name == anchor for name, _ in open_nodes):
-                    return admission.refuse(path, line, f"alias '*{anchor}' stands inside what it names")
+                    return admission.refuse(path, line, f"alias '*{anchor}' stands inside what it names", gate=FORM)
                 total += sizes.get(anchor or "", 0)
                 height = heights.get(anchor or "", 0)
                 if depth + height > DEEPEST:
-                    return admission.refuse(
-                        path, line, f"nested deeper than {DEEPEST} once its aliases are written out"
-                    )
+                    text = f"nested deeper than {DEEPEST} once its aliases are written out"
+                    return admission.refuse(path, line, text, gate=FORM)
                 if open_heights:
                     open_heights[-1] = max(open_heights[-1], height + 1)
         if total > MOST_NODES:
-            return admission.refuse(path, line, f"more than {MOST_NODES} values once its aliases are written out")
+            text = f"more than {MOST_NODES} values once its aliases are written out"
+            return admission.refuse(path, line, text, gate=FORM)
         tag = getattr(event, "tag", None) if isinstance(event, NodeEvent) else None
         if tag is not None and tag not in _TAGS and tag not in _CORE_TAGS:
-            return admission.refuse(
-                path, line, f"tag '{tag}' is not one that Compose knows", "!reset and !override are"
-            )
+            text = f"tag '{tag}' is not one that Compose knows"
+            return admission.refuse(path, line, text, "!reset and !override are", FORM)
     return None
 
 

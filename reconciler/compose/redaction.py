@@ -1,4 +1,4 @@
-"""Takes the values of an execution model out of what Compose says; pure, called by driving."""
+"""Takes the values of an execution model out of what Compose says (gate 81); pure, called by driving."""
 
 from __future__ import annotations
 

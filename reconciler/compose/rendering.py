@@ -1,9 +1,9 @@
 """Renders one environment with the official Compose in a sandbox; implements ports.Renderer, called by control.
 
-The sandbox: a private directory with only the files that the compose files reach, no environment but the declared
-variables, neither our network nor, for root, our rights where the machine lets us take them away (`unshare`), bounded
-time, memory and output. Remote and outside sources are refused before it runs in any case. Answers are kept by the
-digest of their inputs.
+The sandbox (gate 73, 82): a private directory with only the files that the compose files reach, no environment but the
+declared variables, neither our network nor, for root, our rights where the machine lets us take them away (`unshare`),
+bounded time, memory and output. Remote and outside sources are refused before it runs in any case. Answers are kept by
+the digest of their inputs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.compose import process
-from reconciler.compose.admission import MOST_UPWARD, Admission, admit, locate, passed_through, undeclared
+from reconciler.compose.admission import (
+    MOST_UPWARD,
+    OUR_ENVIRONMENT,
+    Admission,
+    admit,
+    locate,
+    passed_through,
+    undeclared,
+)
 from reconciler.compose.driving import wheel_binary
 from reconciler.model.canonical import digest, digest_bytes
 from reconciler.model.desired import Rendered, RenderInput
@@ -32,7 +40,7 @@ from reconciler.model.errors import InvalidInput, Retryable, Terminal
 from reconciler.model.location import Location, Problem
 from reconciler.model.redaction import printable
 
-_RULES = 2  # raise it whenever admission becomes stricter: kept answers must not outlive the check
+_RULES = 3  # raise it whenever admission becomes stricter: kept answers must not outlive the check
 _OUTPUT = 16 << 20
 _EXACT = 2**53 - 1  # beyond it RFC 8785, and so the digest, has no number
 _NOBODY = 65534  # the id that no file should belong to
@@ -139,7 +147,8 @@ class SandboxRenderer:
         problems = _valueless(model, admission, main)
         if sandbox in finished.stdout.decode("utf-8", "replace"):
             problems += undeclared(admission, inputs, _OF_THE_SANDBOX - declared, only_used=True)
-            problems.append(Problem(Location(main), "takes PWD or DOCKER_CONFIG from the machine that renders it"))
+            text = "takes PWD or DOCKER_CONFIG from the machine that renders it"
+            problems.append(Problem(Location(main), text, "declare it under another name", OUR_ENVIRONMENT))
         if problems:
             raise _refusal(problems)
         return model
@@ -308,6 +317,7 @@ def _valueless(model: Mapping[str, Any], admission: Admission, main: str) -> lis
                         place,
                         f"'{name}' of service '{service}' has no value and is not a declared variable",
                         f'declare it, or write {name}: ""',
+                        OUR_ENVIRONMENT,
                     )
                 )
     return problems

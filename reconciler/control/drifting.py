@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from reconciler import approvals, diff, policy
-from reconciler.control import execution, planning, remembering
+from reconciler.control import evidence, execution, planning, remembering
 from reconciler.control.advancing import UpToDate
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
@@ -207,14 +207,21 @@ def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted
         actions=(Action.DEPLOY,),
         targets=tuple(
             policy.TargetFacts(
-                plan.target, environment.tier, planning.render(parts, place.at, environment).model, False
+                target=plan.target,
+                tier=environment.tier,
+                model=planning.render(parts, place.at, environment).model,
+                destroys_data=False,
+                around=evidence.surroundings(parts, plan.target, place.at),
+                proposed=environment.waivers,
             )
             for plan in drifted
         ),
         authors=(),
         changed_files=(),
+        removal=policy.Removal(0, 0),
     )
-    verdict = policy.evaluate(request, place.at.state.policy, place.at.state.principals)
+    rules = place.at.state
+    verdict = policy.evaluate(request, rules.policy, rules.principals, evidence.waivers(place.at))
     return f"policy denies it: {verdict.denied[0].text}" if verdict.denied else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -47,13 +47,14 @@ def judge(
         targets=tuple(_facts(parts, change, target, by_target.get(target)) for target in targets),
         authors=authors,
         changed_files=change.files,
-        findings=change.rules.findings,
+        findings=(*change.rules.findings, *policy.unseen(change.files, change.after.tree.files)),
+        removal=_removal(parts, change),
     )
     return tuple(
         RuleSet(
             origin=origin,
             principals=rules.state.principals,
-            verdict=policy.evaluate(request, rules.state.policy, rules.state.principals),
+            verdict=policy.evaluate(request, rules.state.policy, rules.state.principals, waivers(rules)),
             environments=tuple(_gate_rules(change, target, rules) for target in targets),
         )
         for origin, rules in origins.items()
@@ -72,7 +73,59 @@ def _facts(parts: Parts, change: Change, target: Target, plan: TargetPlan | None
         destroys_data=any(c.subject.kind == "volume" for c in plan.plan.destroys)
         if isinstance(plan, Planned)
         else None,
+        around=surroundings(parts, target, change.before, change.after),
+        proposed=environment.waivers if environment is not None else (),
     )
+
+
+def waivers(rules: Snapshot) -> policy.Waivers:
+    """The waivers of every environment under one version of the rules."""
+    return {environment.name: environment.waivers for environment in rules.state.environments}
+
+
+def surroundings(parts: Parts, target: Target, *states: Snapshot) -> policy.Surroundings:
+    """What the target has to keep away from on its host, by the trees before and after a change."""
+    environments = [each for at in states for each in at.state.environments]
+    own = [each.compose_project for each in environments if each.name == target.environment_name]
+    hosts = [host for at in states if (host := at.state.host(target.host)) is not None]
+    return policy.Surroundings(
+        compose_project=own[-1] if own else "",
+        neighbours=tuple(sorted({each.compose_project for each in environments} - set(own))),
+        host_paths=tuple(sorted({path for host in hosts for path in (host.socket, host.directory)})),
+        shared=tuple(sorted({each for at in states for each in _others_binds(parts, target, at)})),
+    )
+
+
+def _others_binds(parts: Parts, target: Target, at: Snapshot) -> Iterator[tuple[str, bool, str]]:
+    """What the other environments of a host mount of it."""
+    for environment in at.state.environments:
+        if environment.name != target.environment_name and target.host in environment.hosts:
+            model = planning.render(parts, at, environment).model
+            yield from ((path, writable, str(environment.name)) for path, writable, _ in policy.absolute_binds(model))
+
+
+def _removal(parts: Parts, change: Change) -> policy.Removal:
+    """The services that git has no more, host by host, of all that it had."""
+    before, after = _services(parts, change.before), _services(parts, change.after)
+    gone = sorted(before - after)
+    names = sorted({target.environment_name for target, _ in gone})
+    return policy.Removal(
+        before=len(before),
+        after=len(after),
+        gone=tuple(
+            (name, tuple(f"{service} on {target.host}" for target, service in gone if target.environment_name == name))
+            for name in names
+        ),
+    )
+
+
+def _services(parts: Parts, at: Snapshot) -> set[tuple[Target, str]]:
+    """Every service that a tree wants to run, on every target."""
+    found: set[tuple[Target, str]] = set()
+    for environment in at.state.environments:
+        services = policy.running(planning.render(parts, at, environment).model)
+        found |= {(target, name) for target in environment.targets for name in services}
+    return found
 
 
 def _gate_rules(change: Change, target: Target, rules: Snapshot) -> GateRules:

@@ -1,4 +1,4 @@
-"""YAML read strictly, with the line of every key: what loading.py and causes.py build on.
+"""YAML read strictly (gate 76), with the line of every key: what loading.py and causes.py build on.
 
 PyYAML keeps the last of two equal keys in silence, expands aliases without end, and reads `no` as a boolean. So
 its node tree is walked here instead: every problem has a line, and only what YAML 1.2 calls a number or a boolean is
@@ -32,6 +32,13 @@ _KNOWN_TAGS = frozenset(
 )
 _COMPOSE_TAGS = ("!reset", "!override")
 
+FORM = 76
+"""The gate's number for YAML that one reader takes otherwise than another."""
+
+
+def _wrong(place: Location, text: str, hint: str = "") -> Problem:
+    return Problem(place, text, hint, gate=FORM)
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -54,10 +61,10 @@ def read_text(file: str, data: bytes) -> tuple[str | None, list[Problem]]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        return None, [Problem(Location(file, line), "is not UTF-8 text", "save the file as UTF-8")]
+        return None, [_wrong(Location(file, line), "is not UTF-8 text", "save the file as UTF-8")]
     if text.startswith(_BOM):
         return None, [
-            Problem(Location(file, 1), "starts with a byte order mark", "save the file as UTF-8 without a BOM")
+            _wrong(Location(file, 1), "starts with a byte order mark", "save the file as UTF-8 without a BOM")
         ]
     return text, []
 
@@ -93,25 +100,25 @@ class _Bounded(yaml.SafeLoader):
 def _read(file: str, data: bytes, compose: bool) -> tuple[yaml.Node | None, list[Problem]]:
     if len(data) > _MOST_BYTES:
         hint = "split the file"
-        return None, [Problem(Location(file), f"is larger than {_MOST_BYTES} bytes", hint)]
+        return None, [_wrong(Location(file), f"is larger than {_MOST_BYTES} bytes", hint)]
     text, problems = read_text(file, data)
     if text is None:
         return None, problems
     try:
         nodes = list(yaml.compose_all(text, Loader=_Bounded))
     except _TooMany:
-        return None, [Problem(Location(file), f"has more than {_MOST_NODES} values", "split the file")]
+        return None, [_wrong(Location(file), f"has more than {_MOST_NODES} values", "split the file")]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
         said = " ".join(part for part in (error.problem, error.context) if part)
-        return None, [Problem(Location(file, line), f"is not YAML: {said}")]
+        return None, [_wrong(Location(file, line), f"is not YAML: {said}")]
     except (yaml.YAMLError, RecursionError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        return None, [Problem(Location(file), f"is not YAML: {said}")]
+        return None, [_wrong(Location(file), f"is not YAML: {said}")]
     if len(nodes) > 1:
         line = nodes[1].start_mark.line + 1
-        return None, [Problem(Location(file, line), "holds several YAML documents", "keep one document in a file")]
+        return None, [_wrong(Location(file, line), "holds several YAML documents", "keep one document in a file")]
     if not nodes or nodes[0] is None:
         return None, [Problem(Location(file), "is empty")]
     problems = _Check(file, _COMPOSE_TAGS if compose else ()).problems_of(nodes[0])
@@ -163,7 +170,7 @@ class _Check:
 
     def problems_of(self, node: yaml.Node) -> list[Problem]:
         if not self._walk(node, 0):
-            self._found.add(Problem(Location(self._file), "expands to too much, or contains itself", _BOMB_HINT))
+            self._found.add(_wrong(Location(self._file), "expands to too much, or contains itself", _BOMB_HINT))
         return sorted(self._found)
 
     def _walk(self, node: yaml.Node, depth: int) -> bool:
@@ -172,7 +179,7 @@ class _Check:
             return False
         if node.tag not in _KNOWN_TAGS and node.tag not in self._tags:
             place = Location(self._file, node.start_mark.line + 1)
-            self._found.add(Problem(place, f"has the unknown tag {node.tag}", "remove the tag"))
+            self._found.add(_wrong(place, f"has the unknown tag {node.tag}", "remove the tag"))
         if isinstance(node, yaml.ScalarNode):
             self._check_text(node)
         if isinstance(node, yaml.SequenceNode):
@@ -182,10 +189,10 @@ class _Check:
             for key, value in node.value:
                 line = key.start_mark.line + 1
                 if not isinstance(key, yaml.ScalarNode):
-                    self._found.add(Problem(Location(self._file, line), "has a key that is not a word"))
+                    self._found.add(_wrong(Location(self._file, line), "has a key that is not a word"))
                 elif key.value in seen:
                     said = f"key '{key.value}' is there twice (first in line {seen[key.value]})"
-                    self._found.add(Problem(Location(self._file, line), said, "keep one of them"))
+                    self._found.add(_wrong(Location(self._file, line), said, "keep one of them"))
                 else:
                     seen[key.value] = line
                     self._check_text(key)
@@ -196,7 +203,7 @@ class _Check:
     def _check_text(self, node: yaml.ScalarNode) -> None:
         if UNFIT.search(node.value):
             place = Location(self._file, node.start_mark.line + 1)
-            self._found.add(Problem(place, "has a character that no text has", "remove the escape"))
+            self._found.add(_wrong(place, "has a character that no text has", "remove the escape"))
 
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:

@@ -1,9 +1,9 @@
-"""From a rendered model to what one target runs: `target_model`. Called by control before a diff, and again at apply.
+"""From a rendered model to what one target runs (gate 71, 75, 79): `target_model`.
 
-What Compose gets is never the rendered model but this one: it cannot touch a network or a volume (all external), reads
-nothing of the repository (every file under its digest on the host) and has one fixed form of each image.
-Strings of the rendered model have `$$` for a dollar sign, since Compose interpolates what it reads; strings that are
-put in here follow that, and values that the diff compares are without it.
+Called by control before a diff, and again at apply. What Compose gets is never the rendered model but this one: it
+cannot touch a network or a volume (all external), reads nothing of the repository (every file under its digest on the
+host) and has one fixed form of each image. Strings of the rendered model have `$$` for a dollar sign, since Compose
+interpolates what it reads; strings that are put in here follow that, and values that the diff compares are without it.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ _REFUSED = {
 _RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]{1,9})?")
 _RESERVED_LABELS = ("com.docker.compose.", "dev.reconciler.")
 _NAMESPACES = ("network_mode", "ipc", "pid")
+
+# Numbers of the gate's list
+OUTSIDE = 71
+OUR_ENVIRONMENT = 73
+BUILT = 75
+BESIDE = 79
+OTHERS = 80
+EMPTIED = 84
 _FINISHED = "service_completed_successfully"
 
 
@@ -237,14 +245,15 @@ class _Work:
             path = path.rpartition(".")[0]
         return self.sources.get(path, Location(self.environment.compose[-1]))
 
-    def problem(self, path: str, text: str, hint: str = "") -> None:
-        self.problems.append(Problem(self.at(path), text, hint))
+    def problem(self, path: str, text: str, hint: str = "", gate: int | None = None) -> None:
+        self.problems.append(Problem(self.at(path), text, hint, gate))
 
     def check_names(self, services: Mapping[str, Any]) -> None:
         """Services that environment.yaml names must be there; a service behind a profile is not."""
         if not services:
             place = Location(self.environment.compose[-1])
-            self.problems.append(Problem(place, "the model has no services", "remove the environment to remove all"))
+            hint = "remove the environment to remove all"
+            self.problems.append(Problem(place, "the model has no services", hint, gate=EMPTIED))
         for name in sorted({*self.environment.jobs, *self.environment.before} - set(services)):
             hint = "a service behind a profile does not run; remove it from 'jobs' or mend the name"
             self.problems.append(Problem(self.environment.location, f"the job '{name}' is not a service", hint))
@@ -255,9 +264,8 @@ class _Work:
         self.bundles[name] = {}
         for key, says in _REFUSED.items():
             if service.get(key):
-                self.problem(
-                    f"{path}.{key}", f"service '{name}': '{key}' {says}, which is not done here", f"remove {key}"
-                )
+                text = f"service '{name}': '{key}' {says}, which is not done here"
+                self.problem(f"{path}.{key}", text, f"remove {key}", BESIDE)
         result = {key: _plain_keys(value) for key, value in service.items() if key not in _LEFT_OUT}
         restart = str(service.get("restart") or "no")
         if not _RESTART.fullmatch(restart):
@@ -268,19 +276,20 @@ class _Work:
                 text = (
                     f"service '{name}': security_opt '{option}' names a profile, which Compose would read from our disk"
                 )
-                self.problem(f"{path}.security_opt", text, "leave it to the engine's own profile")
+                self.problem(f"{path}.security_opt", text, "leave it to the engine's own profile", OUTSIDE)
         if "blkio_config" in result:
             result["blkio_config"] = _readable_devices(result["blkio_config"])
         self._image(path, name, service, images, result)
         for variable, value in (service.get("environment") or {}).items():
             if value is None:
                 text = f"service '{name}': the variable {literal(variable)} has no value"
-                self.problem(
-                    f"{path}.environment.{variable}", text, "set it; nothing is taken from our own environment"
-                )
+                hint = "set it; nothing is taken from our own environment"
+                self.problem(f"{path}.environment.{variable}", text, hint, OUR_ENVIRONMENT)
         for label in literal(service.get("labels") or {}):
             if label.startswith(_RESERVED_LABELS):
-                self.problem(f"{path}.labels.{label}", f"service '{name}': the label {label} is reserved", "remove it")
+                self.problem(
+                    f"{path}.labels.{label}", f"service '{name}': the label {label} is reserved", "remove it", OTHERS
+                )
         result["labels"] = {**result.get("labels", {}), OWNER_LABEL: OWNER_VALUE}
         if service.get("volumes"):
             result["volumes"] = [self._mount(name, mount) for mount in service["volumes"]]
@@ -299,9 +308,9 @@ class _Work:
         result: dict[str, Any],
     ) -> None:
         reference = literal(service.get("image") or "")
-        if not reference:
+        if not reference and not service.get("provider"):  # which is refused already
             hint = "build it elsewhere, push it, and name it under 'image'"
-            self.problem(f"{path}.build", f"service '{name}' has no image; nothing is built at apply", hint)
+            self.problem(f"{path}.build", f"service '{name}' has no image; nothing is built at apply", hint, BUILT)
             return
         resolution = images.get(reference)
         result["image"] = _dollars(resolution.deploy_as if isinstance(resolution, ResolvedImage) else reference)
@@ -321,7 +330,9 @@ class _Work:
         if source.startswith("/"):
             return result
         if source.startswith("~"):
-            self.problem(where, f"service '{service}': '{source}' names a home directory", "use an absolute path")
+            self.problem(
+                where, f"service '{service}': '{source}' names a home directory", "use an absolute path", OUTSIDE
+            )
             return result
         path = self._repository_path(where, service, source)
         if path is None:
@@ -343,7 +354,7 @@ class _Work:
         project = project_directory(self.environment)
         if path != project and not path.startswith(f"{project}/"):
             hint = "keep files in the project's directory; name data of the host by its absolute path"
-            self.problem(where, f"service '{user}': '{source}' lies outside of {project}/", hint)
+            self.problem(where, f"service '{user}': '{source}' lies outside of {project}/", hint, OUTSIDE)
             return None
         return path
 
@@ -430,7 +441,7 @@ class _Work:
                 return {"file": _dollars(bundle_path(self.host, bundle))}, bundle.digest
             if path or source[:1] in "/~":
                 text = f"the {word} '{key}': '{source}' is not a file of the repository"
-                self.problem(where, text, "name a file of the project's directory")
+                self.problem(where, text, "name a file of the project's directory", OUTSIDE)
         return None, ""
 
     def networks(self, services: Mapping[str, Any]) -> tuple[DesiredNetwork, ...]:

@@ -136,6 +136,8 @@ _Variable = Annotated[str, _Form(r"[A-Za-z_][A-Za-z0-9_]*", "a variable name of 
 _Scope = Annotated[str, _Form(r"[a-z]+:[a-z]+", "a scope like plan:read")]
 _TargetGlob = Annotated[str, _Form(r"[A-Za-z0-9*?_.-]+/[A-Za-z0-9*?_.-]+", "PROJECT/ENVIRONMENT, where * matches")]
 _Moment = Annotated[str, _Form(_MOMENT, 'a weekday and a time like "FRI 16:00"')]
+_Finding = Annotated[str, _Form(r"[0-9a-f]{32,64}", "the 32 to 64 hex digits that the plan comment shows")]
+_Reason = Annotated[str, _Form(r"\S(.|\n)*", "a reason that a reader understands")]
 _Branch = Annotated[str, _Form(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "a branch name")]
 _PublicKey = Annotated[
     str,
@@ -244,6 +246,13 @@ class Choices(_Model):
     on_failure: Literal["stop", "restore"] = "stop"
 
 
+class WaiverFile(_Model):
+    """One denied finding that this environment may have; a change of the rules."""
+
+    finding: _Finding = Field(description="The digest, or its first 32 digits or more, as the plan comment shows it")
+    why: _Reason
+
+
 class EnvironmentFile(Choices):
     """projects/<project>/<environment>/environment.yaml"""
 
@@ -266,6 +275,9 @@ class EnvironmentFile(Choices):
     remove_volumes: list[_Identifier] = Field(default_factory=list, description="Volumes that the plan may delete")
     renamed_from: _ComposeProject | None = Field(
         default=None, description="The Compose project name that this one replaces"
+    )
+    waivers: list[WaiverFile] = Field(
+        default_factory=list, description="Denied findings that this environment may have, one by one"
     )
 
 
@@ -343,6 +355,8 @@ class WhenFile(_Model):
     image_outside: Globs | None = None
     destroys_data: bool | None = None
     privileged: bool | None = None
+    image_unpinned: bool | None = None
+    removes_over: Annotated[int, Field(ge=0, le=100)] | None = None
 
 
 class NeedFile(_Model):

@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.desired.documents import read_node
 from reconciler.desired.env_files import read_env_file
+from reconciler.desired.execution import OUTSIDE
 from reconciler.desired.files import (
     NAME,
     Choices,
@@ -21,6 +22,7 @@ from reconciler.desired.files import (
     RuleFile,
 )
 from reconciler.desired.reading import ReadFile, kind_problems, nearest, read_file
+from reconciler.desired.visibility import visibility_problems
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import (
     Consent,
@@ -34,7 +36,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Location, Problem
-from reconciler.model.policy import Effect, Need, Policy, Rule, TargetMatch, When, Who
+from reconciler.model.policy import Effect, Need, Policy, Rule, TargetMatch, Waiver, When, Who
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.revision import FileKind, Tree
 from reconciler.model.target import EnvironmentName
@@ -85,6 +87,7 @@ def load(tree: Tree) -> DesiredState:
     defaults = repository.model.defaults if repository else Choices()
     environments = _environments(tree, hosts, defaults, problems)
     _unique_projects(environments, hosts, problems)
+    problems += visibility_problems(tree, _GATED, _files_read(tree, environments))
     if problems or repository is None or principals is None or policy is None:
         count = len(set(problems))
         text = f"the desired state has {count} problem{'' if count == 1 else 's'}"
@@ -96,6 +99,14 @@ def load(tree: Tree) -> DesiredState:
         policy,
         tuple(environments),
     )
+
+
+def _files_read(tree: Tree, environments: Sequence[EnvironmentSpec]) -> set[str]:
+    """The files that are read here, and not only mounted: our own, Compose files, env files."""
+    own = {path for path in tree.files if path in (REPOSITORY, PRINCIPALS, POLICY)}
+    for pattern in (_HOST, _PROJECT, _ENVIRONMENT):
+        own |= {path for path, _ in _matches(tree, pattern)}
+    return own | {file for each in environments for file in (*each.compose, *each.env_files)}
 
 
 def _place(problem: Problem) -> tuple[str, int, str]:
@@ -204,6 +215,8 @@ def _rule(rule: RuleFile, place: Location) -> Rule:
             image_outside=tuple(when.image_outside or ()),
             destroys_data=when.destroys_data,
             privileged=when.privileged,
+            image_unpinned=when.image_unpinned,
+            removes_over=when.removes_over,
         ),
         need=Need(rule.need.approvals, rule.need.from_group) if rule.need else None,
         why=rule.why,
@@ -351,8 +364,20 @@ def _environment(
         on_failure=chosen["on_failure"],
         remove_volumes=tuple(sorted(set(said.remove_volumes))),
         renamed_from=said.renamed_from,
+        waivers=_waivers(read, problems),
         location=Location(read.file),
     )
+
+
+def _waivers(read: ReadFile[EnvironmentFile], problems: list[Problem]) -> tuple[Waiver, ...]:
+    """Sorted, so that their order changes nothing."""
+    waivers: dict[str, Waiver] = {}
+    for index, each in enumerate(read.model.waivers):
+        where = read.at("waivers", index)
+        if any(each.finding.startswith(other) or other.startswith(each.finding) for other in waivers):
+            problems.append(Problem(where, f"the finding '{each.finding}' is waived twice", "keep one of them"))
+        waivers[each.finding] = Waiver(each.finding, each.why, where)
+    return tuple(waivers[finding] for finding in sorted(waivers))
 
 
 def _selected_hosts(
@@ -438,9 +463,8 @@ def _named_files(
         path = posixpath.normpath(posixpath.join(directory, name))
         if not path.startswith(f"{project}/"):
             text = f"'{name}' lies outside of {project}/"
-            problems.append(
-                Problem(where, text, f"an environment of {environment.project} uses only its project's files")
-            )
+            hint = f"an environment of {environment.project} uses only its project's files"
+            problems.append(Problem(where, text, hint, gate=OUTSIDE))
         elif path not in tree.files:
             beside = [posixpath.relpath(file, directory) for file in tree.files if file.startswith(f"{project}/")]
             is_directory = any(file.startswith(f"{path}/") for file in tree.files)

@@ -28,6 +28,9 @@ _SAYS = {
     "too_short": "should not be empty",
     "string_too_short": "should not be empty",
 }
+NOT_A_FILE = 70
+"""The gate's number for an entry of a tree that stands for something else than its own bytes."""
+
 _KIND_SAYS = {
     FileKind.SYMLINK: ("is a symbolic link", "put the file itself there"),
     FileKind.SUBMODULE: ("is a git submodule", "put the files themselves into the repository"),
@@ -79,7 +82,7 @@ def kind_problems(tree: Tree, below: Iterable[str]) -> list[Problem]:
     """Links, submodules and LFS pointers at or below these paths: none of them is what a reviewer saw (gate 70)."""
     places = tuple(below)
     return [
-        Problem(Location(path), *_KIND_SAYS[entry.kind])
+        Problem(Location(path), *_KIND_SAYS[entry.kind], gate=NOT_A_FILE)
         for path, entry in sorted(tree.files.items())
         if entry.kind in _KIND_SAYS and any(path == place or path.startswith(f"{place}/") for place in places)
     ]

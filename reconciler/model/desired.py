@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.model.location import Location
-from reconciler.model.policy import Policy
+from reconciler.model.policy import Policy, Waiver
 from reconciler.model.principal import Principals
 from reconciler.model.target import EnvironmentName, Target
 
@@ -109,6 +109,7 @@ class EnvironmentSpec:
     on_failure: str = "stop"
     remove_volumes: tuple[str, ...] = ()
     renamed_from: str | None = None
+    waivers: tuple[Waiver, ...] = ()
     location: Location = Location("environment.yaml")
 
     @property

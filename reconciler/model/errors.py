@@ -19,20 +19,26 @@ from reconciler.model.location import Problem
 
 
 class ReconcilerError(Exception):
-    """A fault with a text for people and a hint what to do; `code` is what scripts match on."""
+    """A fault with a text for people and a hint what to do; `code` is what scripts match on, `gate` the number in the
+    gate's list where it is a way around an approval.
+    """
 
     code = "ERROR"
 
-    def __init__(self, text: str, *, where: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, where: str | None = None, hint: str | None = None, gate: int | None = None
+    ) -> None:
         super().__init__(text)
         self.text = text
         self.where = where
         self.hint = hint
+        self.gate = gate
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{where}{self.text}{hint}"
+        number = f" (gate {self.gate})" if self.gate is not None else ""
+        return f"{where}{self.text}{hint}{number}"
 
 
 class Retryable(ReconcilerError):
@@ -65,8 +71,16 @@ class InvalidInput(Terminal):
 
     code = "INVALID"
 
-    def __init__(self, text: str, problems: tuple[Problem, ...] = (), *, where: str | None = None) -> None:
-        super().__init__(text, where=where)
+    def __init__(
+        self,
+        text: str,
+        problems: tuple[Problem, ...] = (),
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        gate: int | None = None,
+    ) -> None:
+        super().__init__(text, where=where, hint=hint, gate=gate)
         self.problems = problems
 
     def __str__(self) -> str:

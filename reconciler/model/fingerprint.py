@@ -1,4 +1,4 @@
-"""Keyed fingerprints: they say changed or unchanged, and nothing else about a value."""
+"""Keyed fingerprints: they say changed or unchanged, and nothing else about a value (gate 81)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,15 @@ class Location:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong with what somebody wrote: where, what, and what to do about it."""
+    """One thing wrong with what somebody wrote: where, what, and what to do about it; `gate` is its number in the
+    gate's list where it is a way around an approval.
+    """
 
     location: Location
     text: str
     hint: str = ""
+    gate: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.location}: {self.text}" + (f" ({self.hint})" if self.hint else "")
+        number = f" (gate {self.gate})" if self.gate is not None else ""
+        return f"{self.location}: {self.text}" + (f" ({self.hint})" if self.hint else "") + number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.location import Location
@@ -45,7 +45,9 @@ class When:
 
     `files_any`: globs, any changed file of the pull request. `files_over`, `hosts_over`: more than so many
     files changed or hosts touched. `image_outside`: globs, some image of the rendered model matches none.
-    `destroys_data`, `privileged`: the plan removes a volume; a rendered service reaches for the host.
+    `image_unpinned`: some image is named without a digest. `destroys_data`, `privileged`: the plan removes a volume; a
+    rendered service reaches for the host. `removes_over`: the change takes away more than so many percent of all
+    services of the repository.
     """
 
     files_any: tuple[str, ...] = ()
@@ -54,6 +56,8 @@ class When:
     image_outside: tuple[str, ...] = ()
     destroys_data: bool | None = None
     privileged: bool | None = None
+    image_unpinned: bool | None = None
+    removes_over: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,18 @@ class Policy:
 
     rules: tuple[Rule, ...]
     digest: str
+
+
+WAIVER_DIGITS = 32
+"""How many digits of a finding's digest a waiver holds at least. Twelve, which tell findings apart for people, could be
+met on purpose: somebody who chooses a value freely tries 2^48 of them in hours.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """One denied finding that an environment may have: the beginning of its digest, and why."""
+
+    finding: str
+    why: str
+    location: Location = field(default=Location("environment.yaml"), compare=False)

@@ -1,4 +1,4 @@
-"""Takes values out of text, whatever spelling they come in; used by the adapters that catch what programs say."""
+"""Takes values out of text, whatever spelling they come in (gate 81); used by adapters that catch what programs say."""
 
 from __future__ import annotations
 

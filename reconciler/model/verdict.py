@@ -18,7 +18,8 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One policy result. `rule` is a rule's id or the name of a built-in check; `gate` its number in the gate's
-    list, if any.
+    list, if any. `digest` is what a waiver names (64 hex digits), None for what nothing waives; `waived` says that one
+    did.
     """
 
     rule: str
@@ -26,6 +27,8 @@ class Finding:
     text: str
     location: Location | None = None
     gate: int | None = None
+    digest: str | None = None
+    waived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

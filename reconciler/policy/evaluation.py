@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reconciler.model.policy import Action, Effect, Need, Policy, Rule
+from reconciler.model.policy import Action, Effect, Need, Policy, Rule, When
 from reconciler.model.principal import Principals
 from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
+from reconciler.policy.contents import discoveries
 from reconciler.policy.facts import Facts, all_of
-from reconciler.policy.request import PolicyRequest
-from reconciler.policy.rules import RULES, host_access
+from reconciler.policy.removal import removals
+from reconciler.policy.request import PolicyRequest, TargetFacts
+from reconciler.policy.rules import RULES
+from reconciler.policy.waiving import Waivers, about_waivers, finding_of, waived
 
 UNREADABLE = 47
+FORBIDDEN_BY_NOW = 55
+MOVING_TAG = 74
+PULLED_ELSEWHERE = 75
+PRIVILEGE = 78
+MASS_DELETION = 84
+
+NO_WAIVERS: Waivers = {}
 
 ORDINARY = frozenset({Action.DEPLOY, Action.ROLLBACK})
 """Where the policy is silent about these, one other person approves; silence about anything else is a no."""
@@ -23,16 +33,19 @@ ONE_OTHER_PERSON = Requirement(1, None, "default")
 NOTHING_CHANGES = Requirement(0, None, "nothing-changes")
 
 
-def evaluate(request: PolicyRequest, policy: Policy | None, principals: Principals) -> Verdict:
+def evaluate(
+    request: PolicyRequest, policy: Policy | None, principals: Principals, waivers: Waivers = NO_WAIVERS
+) -> Verdict:
     """All rules over all actions and targets, folded. `policy` is None where it could not be read: all is denied.
 
     A rule whose facts are unknown fires when it denies or asks for approvals, and not when it allows or frees.
+    `waivers` are those of the same version of the rules as the policy; they let built-in findings pass, never a rule.
     """
     if policy is None:
         text = "policy.yaml is missing or cannot be read; an unreadable policy denies everything"
         finding = Finding("policy", Severity.DENY, text, gate=UNREADABLE)
         return Verdict(folded([*request.findings, finding]), (ONE_OTHER_PERSON,), "")
-    found: list[Finding] = [*request.findings, *notes(request)]
+    found: list[Finding] = [*request.findings, *built_in(request, waivers)]
     needed: list[Requirement] = []
     if request.targets and not request.actions:
         found.append(Finding("policy", Severity.DENY, "targets change and no action is named", gate=UNREADABLE))
@@ -50,7 +63,9 @@ def evaluate(request: PolicyRequest, policy: Policy | None, principals: Principa
 def judged(action: Action, facts: Facts, policy: Policy) -> tuple[list[Finding], list[Requirement]]:
     """One action on one target: what denies it, and what it needs."""
     rules = [rule for rule in policy.rules if covers(rule, action)]
-    denials = [denial(rule, facts) for rule in rules if rule.effect is Effect.DENY and fires(rule, facts) is not False]
+    denials = [
+        denial(rule, facts, action) for rule in rules if rule.effect is Effect.DENY and fires(rule, facts) is not False
+    ]
     needs = [requirement(rule, rule.need) for rule in rules if rule.need is not None and asks(rule, facts)]
     allowed = any(rule.effect is Effect.ALLOW and fires(rule, facts) is True for rule in rules)
     if not needs and not allowed and action not in ORDINARY:
@@ -92,18 +107,51 @@ def strictest_of_deployments(policy: Policy) -> Iterator[Requirement]:
             yield requirement(rule, rule.need)
 
 
-def denial(rule: Rule, facts: Facts) -> Finding:
+def denial(rule: Rule, facts: Facts, action: Action) -> Finding:
     """The finding of a deny rule that fired, with the reason that its author wrote."""
     where = f" on {facts.subject.target}" if facts.subject is not None else ""
     sure = "" if fires(rule, facts) else " (a fact that it asks for is not known, which counts as a yes)"
-    return Finding(rule.id, Severity.DENY, f"{rule.why or 'denied by the policy'}{where}{sure}", rule.location)
+    text = f"{rule.why or 'denied by the policy'}{where}{sure}"
+    return Finding(rule.id, Severity.DENY, text, rule.location, number_of(rule, action))
 
 
-def notes(request: PolicyRequest) -> Iterator[Finding]:
-    """The built-in findings on every rendered model."""
+def number_of(rule: Rule, action: Action) -> int | None:
+    """The number in the gate's list that a rule defends against, by what it asks for; None for one of its own. What was
+    allowed once and is forbidden by now has a number of its own.
+    """
+    by_contents = number_by_contents(rule.when)
+    return FORBIDDEN_BY_NOW if by_contents is not None and action is Action.ROLLBACK else by_contents
+
+
+def number_by_contents(when: When) -> int | None:
+    """The number behind a condition on what a change contains."""
+    if when.image_unpinned is not None:
+        return MOVING_TAG
+    if when.image_outside:
+        return PULLED_ELSEWHERE
+    if when.privileged is not None:
+        return PRIVILEGE
+    return MASS_DELETION if when.removes_over is not None else None
+
+
+def built_in(request: PolicyRequest, waivers: Waivers) -> Iterator[Finding]:
+    """What nobody has to write a rule for: what the rendered models reach for, and mass removal."""
     for subject in request.targets:
-        for finding in host_access.findings(subject.model) if subject.model is not None else ():
-            yield Finding(finding.rule, finding.severity, f"{subject.target}: {finding.text}", gate=finding.gate)
+        environment = subject.target.environment_name
+        found = [*of_model(subject), *removals(request.removal, environment)]
+        yield from waived(found, environment, waivers)
+        yield from about_waivers(subject, found, waivers)
+
+
+def of_model(subject: TargetFacts) -> Iterator[Finding]:
+    """The findings on one rendered model; one that could not be rendered is denied, because nobody knows what it is."""
+    environment = subject.target.environment_name
+    if subject.model is None:
+        text = f"{environment}: the model could not be rendered, so nobody can say what it would run; mend it"
+        yield Finding("not-rendered", Severity.DENY, text, gate=PRIVILEGE)
+        return
+    for found in discoveries(subject.model, subject.around):
+        yield finding_of(environment, found, subject.model)
 
 
 def folded(findings: Sequence[Finding]) -> tuple[Finding, ...]:

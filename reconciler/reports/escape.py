@@ -16,8 +16,8 @@ FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]|~])")
 
-MEANING = re.compile(r"(@|#|:(?=//)|\bwww(?=\.))", re.IGNORECASE)
-"""What a forge turns into a mention, a reference or a link; an empty comment after it keeps it from doing so."""
+MEANING = re.compile(r"(@|#|:(?=//)|:(?=[a-z][\w+\\-]*:|[+-]1:|100:|1234:)|\bGH(?=-[0-9])|\bwww(?=\.))", re.IGNORECASE)
+"""What a forge turns into a mention, a reference, a link or a symbol; an empty comment after it keeps it as it is."""
 
 
 def visible(text: str) -> str:
@@ -35,10 +35,12 @@ def shown(character: str) -> str:
 
 
 def inline(text: str, limit: int = 500) -> str:
-    """A sentence with foreign parts as plain Markdown text: no markup, no HTML, no mention, no reference, no link."""
+    """A sentence with foreign parts as plain Markdown: no markup, no HTML, no formula, no mention, no reference, no
+    link.
+    """
     safe = visible(cut(text, limit)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = MARKDOWN.sub(r"\\\1", safe)
-    return MEANING.sub(r"\1<!-- -->", safe)
+    return MEANING.sub(r"\1<!-- -->", safe).replace("$", "&#36;")
 
 
 def code(text: str, limit: int = 200) -> str:

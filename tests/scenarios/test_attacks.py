@@ -175,7 +175,8 @@ def test_what_runs_beside_and_what_belongs_to_others_is_named_to_the_reviewer(st
     text = said(stage, number).replace("<!-- -->", "").replace("\\", "")
     assert "post_start runs wget evil.example" in text
     assert "privileged-hook [78]" in text
-    assert "someone-elses-data of this host, which is not this environment's own" in text
+    assert "external-volume [80]" in text
+    assert "someone-elses-data is data of somebody else on this host" in text
     close(stage, number)
 
 

@@ -163,13 +163,13 @@ def test_a_document_that_is_not_one_plain_document_is_refused(text: str, expecte
 @pytest.mark.parametrize("hidden", ["\u2028", "\u0085", "\ufeff", "\u202e", "\u200b", "\r", "\x0c"])
 def test_a_character_that_another_reader_could_take_for_a_line_break_or_not_see_is_refused(hidden: str) -> None:
     (problem,) = problems({"p/compose.yaml": f"services:\n  # note{hidden}x\n  web: {{image: x}}\n"})
-    assert problem.startswith(f"p/compose.yaml:2: an invisible character, U+{ord(hidden):04X}")
+    assert problem.startswith(f"p/compose.yaml:2: holds the invisible character U+{ord(hidden):04X}")
     assert problems({"p/compose.yaml": "services:\r\n  web: {image: x}\r\n"}) == []
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_line() -> None:
     bad = RenderInput("shop", "p", ("p/compose.yaml",), (), {"p/compose.yaml": b"a: 1\nb: \xff\n"})
-    assert [str(p) for p in admit(bad).problems] == ["p/compose.yaml:2: not UTF-8 text"]
+    assert [str(p) for p in admit(bad).problems] == ["p/compose.yaml:2: not UTF-8 text (gate 76)"]
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "../x", "a/../../x", "a//b", "a\nb", "a\\b"])

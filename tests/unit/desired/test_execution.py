@@ -108,7 +108,7 @@ def test_each_service_carries_the_owner_label_and_nothing_that_changes_by_revisi
 @pytest.mark.parametrize("label", ["com.docker.compose.project", "dev.reconciler.owner"])
 def test_reserved_labels_are_refused(label: str) -> None:
     assert problems_of(service(f"labels: {{{label}: x}}")) == [
-        f"{BASE}/compose.yaml:2: service 'web': the label {label} is reserved (remove it)"
+        f"{BASE}/compose.yaml:2: service 'web': the label {label} is reserved (remove it) (gate 80)"
     ]
 
 
@@ -259,7 +259,8 @@ def test_a_service_that_must_be_built_is_refused_and_one_with_an_image_is_not_bu
     tree = one_environment("services: {web: {build: .}}\n")
     (problem,) = problems_of(tree)
     assert problem.endswith(
-        "service 'web' has no image; nothing is built at apply (build it elsewhere, push it, and name it under 'image')"
+        "service 'web' has no image; nothing is built at apply "
+        "(build it elsewhere, push it, and name it under 'image') (gate 75)"
     )
     assert "build" not in execution(service("build: ., pull_policy: build"))
 

@@ -122,11 +122,11 @@ def test_deep_nesting_is_a_problem_and_no_crash() -> None:
 
 
 def test_a_file_with_more_values_than_anybody_would_write_is_given_up_while_it_is_read() -> None:
-    tree = with_files(sample(), {"hosts/web-1.yaml": f"labels: [{'x,' * 60_000}]\n"})
+    tree = with_files(sample(), {"hosts/web-1.yaml": "labels: [\n" + "x,\n" * 60_000 + "]\n"})
     with pytest.raises(InvalidInput) as refused:
         load(tree)
     assert [str(problem) for problem in refused.value.problems] == [
-        "hosts/web-1.yaml: has more than 50000 values (split the file)"
+        "hosts/web-1.yaml: has more than 50000 values (split the file) (gate 76)"
     ]
 
 

@@ -65,8 +65,8 @@ def test_what_init_writes_is_valid_at_once(solo: bool) -> None:
 
 
 def test_the_published_schemas_are_those_of_the_code() -> None:
-    published = {path.stem: json.loads(path.read_text()) for path in (ROOT / "docs/reference/schemas").glob("*.json")}
-    assert published == schemas(), "run scripts/schemas"
+    files = [path for path in (ROOT / "docs/reference/schemas").glob("*.json") if not path.stem.startswith("gate-")]
+    assert {path.stem: json.loads(path.read_text()) for path in files} == schemas(), "run scripts/schemas"
 
 
 def test_the_schemas_accept_the_sample_and_refuse_an_unknown_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import yaml
 
 from reconciler.model.policy import Action, Effect, Need, Policy, Rule, TargetMatch, When, Who
 from reconciler.model.principal import Agent, Person, Principals
-from reconciler.model.target import Target
+from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.verdict import Finding, Severity, Verdict
-from reconciler.policy import PolicyRequest, TargetFacts, evaluate
-from reconciler.policy.rules import RULES, host_access, images
+from reconciler.policy import PolicyRequest, Removal, TargetFacts, evaluate
+from reconciler.policy.facts import Facts
+from reconciler.policy.rules import RULES, blast_radius, images
 
 FILES = sorted((Path(__file__).parents[2] / "cases" / "policy").glob("*.yaml"))
 
@@ -70,6 +72,9 @@ def request(document: dict[str, Any]) -> PolicyRequest:
         authors=tuple(ACCOUNTS[name] for name in document.get("authors", ["person"])),
         changed_files=None if files is None else tuple(files),
         findings=FOUND[document.get("found")],
+        removal=Removal(
+            10, 10 - document.get("gone", 0), ((EnvironmentName("a", "b"), ("s",) * document.get("gone", 0)),)
+        ),
     )
 
 
@@ -128,12 +133,18 @@ def test_a_rule_fires_only_where_every_family_holds() -> None:
                 "image_outside": ["nowhere/*"],
                 "destroys_data": True,
                 "privileged": True,
+                "image_unpinned": True,
+                "removes_over": 0,
             },
         }
     )
     policy = Policy((whole,), "digest")
-    fits: dict[str, Any] = {"authors": ["agent"], "targets": [{"destroys_data": True, "service": {"privileged": True}}]}
-    assert [finding.rule for finding in evaluate(request(fits), policy, PRINCIPALS).denied] == ["all"]
+    fits: dict[str, Any] = {
+        "authors": ["agent"],
+        "targets": [{"destroys_data": True, "service": {"privileged": True}}],
+        "gone": 1,
+    }
+    assert "all" in [finding.rule for finding in evaluate(request(fits), policy, PRINCIPALS).denied]
     misses: list[dict[str, Any]] = [
         {"authors": ["person"]},
         {"targets": [{"destroys_data": True, "service": {"privileged": True}, "tier": "staging"}]},
@@ -142,82 +153,13 @@ def test_a_rule_fires_only_where_every_family_holds() -> None:
         {"targets": [{"destroys_data": True, "service": {"privileged": True}, "images": ["nowhere/x"]}]},
         {"targets": [{"destroys_data": False, "service": {"privileged": True}}]},
         {"targets": [{"destroys_data": True}]},
+        {"gone": 0},
+        {"targets": [{"destroys_data": True, "service": {"privileged": True}, "images": [f"x@sha256:{'a' * 64}"]}]},
     ]
     assert len(misses) >= len(RULES)
     for miss in misses:
-        assert evaluate(request(fits | miss), policy, PRINCIPALS).denied == ()
-
-
-@pytest.mark.parametrize(
-    ("service", "check"),
-    [
-        ({"privileged": True}, "privileged"),
-        ({"network_mode": "host"}, "host-namespace"),
-        ({"pid": "host"}, "host-namespace"),
-        ({"ipc": "container:db"}, "host-namespace"),
-        ({"userns_mode": "host"}, "host-namespace"),
-        ({"cap_add": ["SYS_ADMIN"]}, "cap-add"),
-        ({"devices": [{"source": "/dev/kvm"}]}, "devices"),
-        ({"security_opt": ["seccomp:unconfined"]}, "unconfined"),
-        ({"use_api_socket": True}, "use-api-socket"),
-        ({"volumes": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/s"}]}, "socket-bind"),
-        ({"volumes": [{"type": "bind", "source": "/", "target": "/host"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "/srv/../etc/ssh", "target": "/ssh"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "//etc", "target": "/etc"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "/var/lib/docker/volumes", "target": "/v"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "/var/lib", "target": "/v"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "/home/admin/.ssh", "target": "/v"}]}, "host-path-bind"),
-        ({"volumes": [{"type": "bind", "source": "/usr/local/bin", "target": "/v"}]}, "host-path-bind"),
-        ({"network_mode": "shop-production_default"}, "foreign-network"),
-        ({"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"]}]}}}}, "gpus"),
-    ],
-)
-def test_a_service_that_reaches_for_the_host_is_noted(service: dict[str, Any], check: str) -> None:
-    verdict = evaluate(request({"targets": [{"service": service}]}), Policy((), "digest"), PRINCIPALS)
-    assert [(f.rule, f.severity, f.gate) for f in verdict.findings] == [(check, Severity.NOTE, 78)]
-    assert verdict.denied == ()
-
-
-@pytest.mark.parametrize("how", [{"privileged": True}, {"user": "root"}, {"user": "0"}, {"user": "0:0"}])
-def test_a_hook_is_shown_with_its_command_and_noted_where_it_runs_as_root(how: dict[str, Any]) -> None:
-    plain = {"command": ["sh", "-c", "wget example.test"]}
-    for hook, noted in ((plain, []), (plain | how, [("privileged-hook", 78)])):
-        targets = {"targets": [{"service": {"post_start": [hook]}}]}
-        verdict = evaluate(request(targets), Policy((), "digest"), PRINCIPALS)
-        shown = [(f.rule, f.gate) for f in verdict.findings]
-        assert shown == [("hook", 79), *noted]
-        assert verdict.findings[0].text.endswith("service s0: post_start runs sh -c wget example.test")
-
-
-def test_what_belongs_to_somebody_else_is_shown_by_its_real_name_and_is_no_reach_for_the_host() -> None:
-    model = {
-        "networks": {"front": {"name": "edge", "external": True}, "back": {"name": "app_back"}},
-        "volumes": {"data": {"name": "shop-production_data", "external": True}},
-    }
-    assert [f"{finding.rule} {finding.gate}: {finding.text}" for finding in host_access.findings(model)] == [
-        "external-network 80: network front is edge of this host, which is not this environment's own",
-        "external-volume 80: volume data is shop-production_data of this host, which is not this environment's own",
-    ]
-    assert list(host_access.reaches(model)) == []
-
-
-def test_an_ordinary_service_is_not_noted() -> None:
-    service = {
-        "image": "registry.example.test/acme/web:1",
-        "volumes": [
-            {"type": "bind", "source": "./web.conf", "target": "/etc/web.conf"},
-            {"type": "bind", "source": "/srv/shop", "target": "/data"},
-            {"type": "volume", "source": "data", "target": "/var/lib/data"},
-        ],
-        "network_mode": "bridge",
-        "privileged": False,
-    }
-    assert list(host_access.reaches({"services": {"web": service}, "volumes": {"data": {}}})) == []
-
-
-def test_a_volume_that_is_a_bind_in_disguise_is_noted() -> None:
-    disguised = {"driver_opts": {"type": "none", "o": "bind", "device": "/etc"}}
-    assert [check for check, _ in host_access.reaches({"volumes": {"data": disguised}})] == ["volume-driver-options"]
+        denied = evaluate(request(fits | miss), policy, PRINCIPALS).denied
+        assert "all" not in [finding.rule for finding in denied], miss
 
 
 @pytest.mark.parametrize(
@@ -233,3 +175,47 @@ def test_a_volume_that_is_a_bind_in_disguise_is_noted() -> None:
 def test_an_image_has_its_full_name(image: str, full: str) -> None:
     assert full in images.names(image)
     assert image in images.names(image)
+
+
+PINNED = f"web@sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("found", "unpinned", "pinned"),
+    [(["web:1"], True, False), ([PINNED], False, True), ([PINNED, "web"], True, False), ([None], None, None)],
+)
+def test_an_image_is_pinned_by_a_whole_digest(
+    found: list[str | None], unpinned: bool | None, pinned: bool | None
+) -> None:
+    asked = Facts(request({"targets": [{"images": found}]}), facts(images=found), PRINCIPALS)
+    for wanted, answer in ((True, unpinned), (False, pinned)):
+        asks = rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": {"image_unpinned": wanted}})
+        assert images.holds(asks, asked) is answer
+
+
+@pytest.mark.parametrize(("gone", "limit", "answer"), [(3, 30, False), (4, 30, True), (0, 0, False), (1, 0, True)])
+def test_removes_over_is_in_percent_of_all_services(gone: int, limit: int, answer: bool) -> None:
+    asks = rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": {"removes_over": limit}})
+    asked = Facts(request({"gone": gone}), facts(), PRINCIPALS)
+    assert blast_radius.holds(asks, asked) is answer
+    assert blast_radius.holds(asks, replace(asked, request=replace(asked.request, removal=None))) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ({"image_unpinned": True}, 74),
+        ({"image_outside": ["nowhere"]}, 75),
+        ({"privileged": True}, 78),
+        ({"removes_over": 0}, 84),
+        ({"files_over": 0}, None),
+    ],
+)
+def test_a_denial_has_the_number_that_its_rule_defends_against(when: dict[str, Any], number: int | None) -> None:
+    policy = Policy((rule({"id": "x", "effect": "deny", "actions": ["deploy"], "when": when}),), "digest")
+    asked: dict[str, Any] = {"targets": [{"service": {"privileged": True}}], "gone": 1}
+    verdict = evaluate(request(asked), policy, PRINCIPALS)
+    assert [finding.gate for finding in verdict.denied if finding.rule == "x"] == [number]
+    back = Policy((replace(policy.rules[0], actions=("rollback",)),), "digest")
+    verdict = evaluate(request(asked | {"actions": ["rollback"]}), back, PRINCIPALS)
+    assert [finding.gate for finding in verdict.denied if finding.rule == "x"] == [55 if number else None]

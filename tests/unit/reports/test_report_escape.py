@@ -17,6 +17,13 @@ from reconciler.reports.escape import code, cut, inline, visible
         ("`code` **bold** ~~gone~~", "\\`code\\` \\*\\*bold\\*\\* \\~\\~gone\\~\\~"),
         ("two\nlines", "two lines"),
         ("&lt;", "&amp;lt;"),
+        ("see GH-12", "see GH<!-- -->-12"),
+        (":tada: done", ":<!-- -->tada: done"),
+        (":white_check_mark:", ":<!-- -->white\\_check\\_mark:"),
+        ("a.yaml:3: first", "a.yaml:3: first"),
+        (":+1: from me", ":<!-- -->+1: from me"),
+        ("$x$", "&#36;x&#36;"),
+        ("web: cap_add: x", "web: cap\\_add: x"),
     ],
 )
 def test_a_sentence_stays_a_sentence(text: str, safe: str) -> None:
