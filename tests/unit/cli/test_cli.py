@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from reconciler.bootstrap import Records, open_records
 from reconciler.cli import main
+from reconciler.control.access import CAPABILITIES
 from reconciler.model.deployment import Authority, Deployment, DeploymentKind, DeploymentState
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord
@@ -159,7 +160,8 @@ def test_every_command_takes_json(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_what_changes_something_outside_asks_for_a_yes(words: tuple[str, ...]) -> None:
     options = {option for parameter in COMMANDS[words].params for option in parameter.opts}
-    assert ("--yes" in options) is (words in {("rollback",), ("suspend",), ("resume",), ("trust", "init")})
+    asks = {tuple(c.command.split()) for c in CAPABILITIES if c.changes and c.scope != "server:run"}
+    assert ("--yes" in options) is (words in asks)
 
 
 # -- what is said, and where -----------------------------------------------------------------------------------------
