@@ -23,7 +23,7 @@ from benchmarks import sample
 from benchmarks.relay import Relay
 from reconciler.bootstrap import open_parts
 from reconciler.compose.driving import wheel_binary
-from reconciler.control import actions, controller, once, queries
+from reconciler.control import controller, once, queries, trusting
 from reconciler.control.parts import Parts
 from reconciler.control.requests import ReconcileRequest, Resync
 from reconciler.demo import machine
@@ -200,7 +200,7 @@ def open_stage(root: Path) -> Iterator[Stage]:
         people = {name: Actor(one, world.forge_url, root / "clones") for name, one in world.accounts.items()}
         people["author"].checkout()
         parts = stack.enter_context(open_parts(world.config))
-        actions.init_trust(parts, people["author"].git("rev-parse", "HEAD"), ())
+        trusting.init_trust(parts, people["author"].git("rev-parse", "HEAD"), ())
         peer = root / "peer"
         sample.write_compose(peer)
         stage = Stage(world, parts, people, relay, host, peer)

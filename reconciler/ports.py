@@ -20,6 +20,7 @@ from reconciler.model.plan import ServiceOperation
 from reconciler.model.pull_request import Comment, PullRequest, PullRequestReading
 from reconciler.model.revision import CommitInfo, MergePreview, Tree
 from reconciler.model.target import EnvironmentName, Target
+from reconciler.model.trust import Roots
 
 
 class Clock(Protocol):
@@ -223,6 +224,14 @@ class Host(Protocol):
     def logs(self, container: str, lines: int) -> str:
         """The last lines of a container's log."""
 
+    def read_record(self, target: Target) -> bytes | None:
+        """What `write_record` last wrote for a target, None where there is nothing; whoever has root there may have
+        changed it.
+        """
+
+    def write_record(self, target: Target, content: bytes) -> None:
+        """Keep the signed record of a target under <directory>/targets, in the place of the one before, atomically."""
+
     def target_lock(self, target: Target, owner: str) -> AbstractContextManager[None]:
         """An exclusive lock on the host for the length of a deployment (fence). Retryable when somebody else has
         it.
@@ -309,21 +318,51 @@ class EnvironmentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustReset:
+    """By what right a trust replaced the one before: the root persons who signed the statement, and both of these."""
+
+    by: tuple[str, ...]
+    reason: str
+    statement: str
+    signatures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrustRecord:
-    """What `trust init` pinned: repository id, baseline revision, root persons (name, account, keys)."""
+    """What `trust init` or `trust reset` pinned: repository id, baseline revision, root persons (name, account, keys).
+
+    `takes_over` are public keys of former installations: what they signed on hosts keeps this one from nothing.
+    `signature` is that of the installation which pinned it.
+    """
 
     repository: int
     revision: str
-    roots: tuple[tuple[str, int, tuple[str, ...]], ...]
+    roots: Roots
     created_at: datetime
+    takes_over: tuple[str, ...] = ()
+    reset: TrustReset | None = None
+    signature: str = ""
 
 
 class States(Protocol):
     """Trust and what is known of each environment: a cache over ledger and hosts, except for trust itself."""
 
-    def trust(self) -> TrustRecord | None: ...
+    def trust(self) -> TrustRecord | None:
+        """What is pinned now, None before `trust init`."""
 
-    def set_trust(self, trust: TrustRecord) -> None: ...
+    def trust_history(self) -> tuple[TrustRecord, ...]:
+        """All that was ever pinned, oldest first; the last one holds."""
+
+    def set_trust(self, trust: TrustRecord) -> None:
+        """Pin the first one; Terminal when something is pinned already."""
+
+    def reset_trust(
+        self, former: TrustRecord, trust: TrustRecord, mark: Callable[[EnvironmentRecord], EnvironmentRecord]
+    ) -> None:
+        """Pin another one in the place of `former`, and mark every environment, all in one transaction.
+
+        Terminal where `former` is not what is pinned now.
+        """
 
     def environment(self, name: EnvironmentName) -> EnvironmentRecord | None: ...
 

@@ -36,7 +36,7 @@ TOP = ("reconciler", "docs", "tests", "examples", "desired_state", "scripts", "b
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
-STATUSES = {statuses.PLAN, statuses.POLICY, statuses.APPROVAL, statuses.DEPLOY}
+STATUSES = {statuses.PLAN, statuses.POLICY, statuses.APPROVAL, statuses.DEPLOY, statuses.TRUST}
 
 
 def named(page: Path) -> str:

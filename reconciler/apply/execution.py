@@ -63,9 +63,17 @@ class PreparedTarget:
     contents: Callable[[Bundle], Mapping[str, bytes]]
 
 
+def _nothing_against(_prepared: PreparedTarget) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What an execution uses beside its targets. `still_allowed` is asked before each target: a text stops it there."""
+    """What an execution uses beside its targets. `still_allowed` is asked before each target: a text stops it there.
+
+    Under a target's lock, `may_begin` is asked before anything is done, and a text stops it; `keep` is called when the
+    target is verified, and its failure is the deployment's.
+    """
 
     deployments: Deployments
     clock: Clock
@@ -73,6 +81,8 @@ class Execution:
     progress: Progress
     owner: str
     still_allowed: Callable[[], str | None]
+    may_begin: Callable[[PreparedTarget], str | None] = _nothing_against
+    keep: Callable[[PreparedTarget], object] = _nothing_against
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +148,7 @@ def _execute_target(
     """One target under its lock on the host."""
     run = _TargetRun(execution, deployment, prepared)
     with prepared.host.target_lock(prepared.desired.target, execution.owner):
-        stopped = run.to_the_end()
+        stopped = run.refused() or run.to_the_end() or run.kept()
         return run.result(stopped), stopped
 
 
@@ -152,6 +162,24 @@ class _TargetRun:
         target = prepared.desired.target
         self.begun = dict(execution.deployments.begun(deployment, target))
         self.results: list[OperationResult] = list(execution.deployments.journal(deployment, target))
+
+    def refused(self) -> _Stopped | None:
+        """What is known only on the host, and speaks against it before anything is done."""
+        refusal = self.execution.may_begin(self.prepared)
+        if refusal is None:
+            return None
+        outcome = DeploymentState.INTERRUPTED if self.begun else DeploymentState.CANCELLED
+        return _Stopped(outcome, f"{self.prepared.desired.target}: {refusal}")
+
+    def kept(self) -> _Stopped | None:
+        """It is verified: what has to be kept of that is kept before anybody is told."""
+        try:
+            self.execution.keep(self.prepared)
+        except Retryable:
+            raise
+        except ReconcilerError as error:
+            return _Stopped(DeploymentState.FAILED, f"{self.prepared.desired.target}: {error}")
+        return None
 
     def to_the_end(self) -> _Stopped | None:
         """Plan again on what is live now, do what is left of the approved plan, verify."""

@@ -22,7 +22,7 @@ COMMANDS = {
     "suspend": ("change", "Stop deploying and healing an environment."),
     "resume": ("change", "Let a suspended environment go on."),
     "hosts": ("hosts", "List, check and scan hosts."),
-    "trust": ("trust", "Pin the repository, its root persons and the first revision."),
+    "trust": ("trust", "Pin the repository, its root persons and the first revision; show and reset them."),
     "serve": ("server", "Run the control plane."),
     "reconcile": ("server", "Do once what `serve` does in a loop."),
     "forge": ("forge", "Run the embedded forge, for trying and testing."),

@@ -67,6 +67,7 @@ def status_command(config: Path) -> Answer:
     for e in found:
         hold = f"  {e['hold'] or ''} {e['reason']}".rstrip()
         lines.append(f"{e['environment']:<28} {e['sync']:<10} {e['health']:<12} {(e['revision'] or '-')[:12]}{hold}")
+        lines += [f"  {text}" for text in queries.remarks(e)]
     return Answer(found, text_of(lines) or "nothing is known yet; does `reconciler serve` run?")
 
 
@@ -83,6 +84,7 @@ def why_command(environment: str, config: Path) -> Answer:
     lines = [f"{found['environment']}: {found['sync']}, {found['health']}, at {found['revision']}"]
     if found["reason"]:
         lines.append(f"  {found['hold'] or 'note'}: {found['reason']}")
+    lines += [f"  note: {text}" for text in queries.remarks(found)]
     decision = found.get("decision")
     if decision:
         lines.append(f"  gate: {decision['outcome']}")

@@ -33,7 +33,9 @@ CAPABILITIES = (
     Capability("rollback", "rollback:propose", True),
     Capability("suspend", "environment:suspend", True),
     Capability("resume", "environment:suspend", True),
+    Capability("trust show", "status:read", False),
     Capability("trust init", "trust:write", True),
+    Capability("trust reset", "trust:write", True),
     Capability("reconcile", "server:run", True),
     Capability("serve", "server:run", True),
 )

@@ -1,9 +1,8 @@
-"""What the faces ask for and something changes by: trust, rollback, suspend, resume."""
+"""What the faces ask for and something changes by: rollback, suspend, resume."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from reconciler.control import changes, history, planning, remembering
 from reconciler.control.parts import Parts
@@ -11,45 +10,7 @@ from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentSt
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
 from reconciler.model.pull_request import PullRequest
 from reconciler.model.target import EnvironmentName
-from reconciler.ports import EnvironmentRecord, NewPullRequest, RevertProposal, TrustRecord
-
-
-def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustRecord:
-    """Pin the repository's id, the root persons and the revision before which history is out of scope.
-
-    `roots` are names in principals.yaml at that revision, all people when none is named. The state at the revision is
-    deployed by the root persons' word.
-    """
-    parts.source.fetch()
-    tip = parts.source.branch_head(parts.branch)
-    if not parts.source.is_ancestor(revision, tip):
-        raise InvalidInput(f"{revision[:12]} is not on {parts.branch}")
-    at = planning.snapshot(parts.source.tree(revision))
-    people = {person.name: person for person in at.state.principals.people}
-    unknown = sorted(set(roots) - set(people))
-    if unknown:
-        raise InvalidInput(f"principals.yaml at {revision[:12]} has no person named {', '.join(unknown)}")
-    chosen = [people[name] for name in sorted(roots or people)]
-    if not chosen:
-        raise InvalidInput(f"principals.yaml at {revision[:12]} names no people, so nobody could ever approve")
-    trust = TrustRecord(
-        repository=parts.forge.repository_id(),
-        revision=revision,
-        roots=tuple((p.name, account, p.signing_keys) for p in chosen for account in p.accounts),
-        created_at=parts.clock.now(),
-    )
-    parts.states.set_trust(trust)
-    parts.ledger.append("trust", f"repository/{trust.repository}", trust_data(trust), parts.clock.now())
-    return trust
-
-
-def trust_data(trust: TrustRecord) -> dict[str, Any]:
-    """What was pinned, for the ledger and --json."""
-    return {
-        "repository": trust.repository,
-        "revision": trust.revision,
-        "roots": [{"person": name, "account": account, "keys": list(keys)} for name, account, keys in trust.roots],
-    }
+from reconciler.ports import EnvironmentRecord, NewPullRequest, RevertProposal
 
 
 @dataclass(frozen=True, slots=True)

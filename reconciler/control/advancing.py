@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler import approvals
-from reconciler.control import changes, evidence, execution, history, planning, publishing, remembering
+from reconciler.control import (
+    changes,
+    evidence,
+    execution,
+    history,
+    host_records,
+    pinning,
+    planning,
+    publishing,
+    remembering,
+)
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Snapshot
@@ -23,6 +33,10 @@ from reconciler.ports import EnvironmentRecord, TrustRecord
 
 UNREACHABLE_AGAIN = timedelta(seconds=5)
 UNTOLD_AGAIN = timedelta(seconds=30)
+NOT_PINNED_BY_US = (
+    "what is trusted was not pinned with this installation's key: the database was changed, or the key was lost "
+    "(gate 68); docs/how-to/trust.md says what to do"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +69,21 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
 
     At the tip already, the forge is not asked: one that is down keeps nobody from seeing or healing drift.
     """
-    record = remembering.record(parts, name)
-    known = record.verified
     tip = parts.source.branch_head(parts.branch)
-    if known != tip:
-        remembering.trusted(parts)
-    verified = known or beginning(parts, trust, name, tip)
+    start = _start(parts, trust, remembering.record(parts, name), tip)
+    if isinstance(start, Stopped):
+        return start
+    record, known, verified, former = start.record, start.known, start.verified, start.former
     try:
         steps = history.steps(parts, trust.repository, verified, tip)
     except UntrustedHistory as error:
         return Stopped("Held", str(error), tip)
     before = planning.snapshot(parts.source.tree(verified))
     stopped: Stopped | None = None
-    if known is None and before.state.environment(name) is not None:
+    if known is None and (before.state.environment(name) is not None or _had(former, name)):
         stopped = _failed(parts, name, trust.revision)
         if stopped is None:
-            return _genesis(parts, trust, name, before)
+            return _genesis(parts, trust, name, before, former)
     walk = _Walk(parts, trust, name, before, verified, _readable(parts, tip))
     for step in steps:
         match walk.step(step, stopped):
@@ -82,7 +95,65 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
         return stopped
     if walk.verified != known:
         record = remembering.verified(parts, name, walk.verified)
+        host_records.passed_over(parts, trust, name, walk.verified)
     return UpToDate(walk.verified, walk.at, record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where an environment's way begins. `known` is None where nothing is verified since what root persons pinned, and
+    `former` what was verified before that.
+    """
+
+    record: EnvironmentRecord
+    known: str | None
+    verified: str
+    former: _Former | None
+
+
+def _start(parts: Parts, trust: TrustRecord, record: EnvironmentRecord, tip: str) -> _Start | Stopped:
+    """The last verified revision by the database and by the hosts' records, or what root persons pinned."""
+    if record.verified != tip:
+        remembering.trusted(parts)
+    heard = host_records.look(parts, trust, record, tip)
+    if isinstance(heard, host_records.Refused):
+        return Stopped("Held", heard.reason, None, UNTOLD_AGAIN)
+    record, former = _since_trust(parts, trust, heard)
+    if former is None and record.verified is not None:
+        return _Start(record, record.verified, record.verified, None)
+    if not pinning.genuine(parts, trust):
+        return Stopped("Held", NOT_PINNED_BY_US, None, UNTOLD_AGAIN)
+    begin = trust.revision if former is not None else beginning(parts, trust, record.name, tip)
+    return _Start(record, None, begin, former)
+
+
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """What was verified before root persons pinned a later revision; `at` is None where it cannot be read."""
+
+    revision: str
+    at: Snapshot | None
+
+
+def _since_trust(
+    parts: Parts, trust: TrustRecord, record: EnvironmentRecord
+) -> tuple[EnvironmentRecord, _Former | None]:
+    """Where root persons have pinned a later revision than the verified one, that one is deployed by their word, and
+    what it replaces is given. Made of the same at both, the environment is there already.
+    """
+    old = record.verified
+    settled = host_records.settled(parts, trust, record)
+    if old is None or settled or not host_records.before_trust(parts, trust, old):
+        return record, None
+    at, now = _readable(parts, old), planning.snapshot(parts.source.tree(trust.revision))
+    same = at is not None and planning.inputs(parts, at, record.name) == planning.inputs(parts, now, record.name)
+    if same and pinning.genuine(parts, trust):
+        return remembering.verified(parts, record.name, trust.revision), None
+    return record, _Former(old, at)
+
+
+def _had(former: _Former | None, name: EnvironmentName) -> bool:
+    return former is not None and former.at is not None and former.at.state.environment(name) is not None
 
 
 def beginning(parts: Parts, trust: TrustRecord, name: EnvironmentName, tip: str) -> str:
@@ -132,24 +203,27 @@ def _failed(parts: Parts, name: EnvironmentName, revision: str) -> Stopped | Non
     return None
 
 
-def _genesis(parts: Parts, trust: TrustRecord, name: EnvironmentName, at: Snapshot) -> Deploy | Stopped:
+def _genesis(
+    parts: Parts, trust: TrustRecord, name: EnvironmentName, at: Snapshot, former: _Former | None
+) -> Deploy | Stopped:
     """The state at the revision that root persons pinned: it is deployed by their word, and by nobody else's."""
-    environment = at.state.environment(name)
-    held = execution.hold(parts, name, environment)
+    before = former.at if former is not None else None
+    environment = at.state.environment(name) or (before.state.environment(name) if before is not None else None)
+    held = execution.hold(parts, name, at.state.environment(name))
     if held is not None:
         return _held(held)
-    plans = planning.plan_environment(parts, None, at, name)
+    plans = planning.plan_environment(parts, before, at, name)
     refusal = _unplannable(plans, trust.revision)
     if refusal is not None or environment is None:
         return refusal or Stopped("Held", f"there is no environment {name}", trust.revision)
-    roots = ", ".join(person for person, _, _ in trust.roots)
+    roots = ", ".join(trust.reset.by if trust.reset is not None else [person for person, _, _ in trust.roots])
     return Deploy(
         revision=trust.revision,
-        before=None,
+        before=former.revision if former is not None and before is not None else None,
         inputs=planning.inputs(parts, at, name),
         plans=planning.planned(plans),
         environment=environment,
-        authority=Authority("genesis", None, roots, (), roots, ""),
+        authority=Authority("genesis" if trust.reset is None else "trust-reset", None, roots, (), roots, ""),
         kind=DeploymentKind.CHANGE,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler import apply
 from reconciler.apply.plan_record import decode_plan, encode_plan
-from reconciler.control import planning, remembering, windows
+from reconciler.control import host_records, planning, remembering, windows
 from reconciler.control.leasing import Held, lease
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Unplanned
@@ -109,6 +109,7 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
             )
             for wave in context["waves"]
         )
+        keeper = host_records.Keeper(parts, remembering.pinned(parts), record)
         tools = apply.Execution(
             deployments=parts.deployments,
             clock=parts.clock,
@@ -116,6 +117,8 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
             progress=parts.progress,
             owner=parts.owner,
             still_allowed=lambda: still_allowed(parts, name, after.state.environment(name), held),
+            may_begin=keeper.may_begin,
+            keep=keeper.keep,
         )
         paced = apply.Waves(waves, context["pause"], context["max_failed_hosts"])
         return apply.execute(tools, record, paced), context

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 
 from reconciler.model.fingerprint import Fingerprinter
+from reconciler.model.target import EnvironmentName
 from reconciler.ports import (
     Clock,
     Deployments,
@@ -20,6 +21,7 @@ from reconciler.ports import (
     Signer,
     Source,
     States,
+    TrustRecord,
 )
 
 
@@ -29,7 +31,8 @@ class Parts:
 
     `branch` is the deploy branch, `owner` this process's name in leases and locks; `told` are the landed commits of
     which the forge has been told all there was to tell; `saying` is held while a comment and what the ledger keeps of
-    it are written, which would look like a comment that somebody edited.
+    it are written, which would look like a comment that somebody edited; `looked` are the environments whose hosts'
+    records were read in this process and agree: under which trust, and with which revision as the verified one.
     """
 
     source: Source
@@ -50,3 +53,4 @@ class Parts:
     owner: str
     told: set[str] = field(default_factory=set)
     saying: RLock = field(default_factory=RLock)
+    looked: dict[EnvironmentName, tuple[TrustRecord, str]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,8 +60,18 @@ def environment_data(record: EnvironmentRecord) -> dict[str, Any]:
         "deployment": record.deployment,
         "suspended": record.detail.get("suspended"),
         "drift": record.detail.get("drift"),
+        "trust_reset": record.detail.get("trust_reset"),
+        "host_record": record.detail.get("host_record"),
         "updated_at": record.updated_at.isoformat(),
     }
+
+
+def remarks(environment: Mapping[str, Any]) -> list[str]:
+    """What else has to be said of an environment, in lines for people."""
+    lines = [environment["host_record"]] if environment["host_record"] else []
+    if reset := environment["trust_reset"]:
+        lines.append(f"trust was reset on {reset['at']} by {', '.join(reset['by'])}: {reset['reason']}")
+    return lines
 
 
 def why(records: Records, name: EnvironmentName) -> dict[str, Any]:

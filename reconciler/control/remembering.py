@@ -133,7 +133,7 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
                 deployment=finished.id,
                 sync=Sync.SYNCED.value,
                 health=finished.health.value,
-                detail={**now.detail, "inputs": context.get("inputs"), "drift": None},
+                detail=_after(now.detail, finished) | {"inputs": context.get("inputs"), "drift": None},
             ),
         )
     elif finished.outcome is DeploymentState.CANCELLED:
@@ -146,6 +146,15 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
         "deployment.finished",
         {"deployment": finished.id, "outcome": finished.outcome.value, "reason": finished.reason},
     )
+
+
+def _after(detail: Mapping[str, Any], finished: Deployment) -> dict[str, Any]:
+    """What is still to be said after a deployment: a reset of the trust until the next approved landing, what a host's
+    record said against the database until it was written anew.
+    """
+    over = {"trust_reset"} if finished.authority.kind == "approval" else set()
+    over |= {"host_record"} if finished.kind is not DeploymentKind.HEAL else set()
+    return {key: value for key, value in detail.items() if key not in over}
 
 
 def summary(deployment: Deployment) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import paramiko
 
-from reconciler.hosts import files, images, locks, observation, resources, ssh
+from reconciler.hosts import files, images, locks, observation, records, resources, ssh
 from reconciler.hosts.engine_api import EngineApi
 from reconciler.hosts.locks import HeldLock
 from reconciler.hosts.ssh import Connection, Interrupted
@@ -138,6 +138,12 @@ class SshHost:
 
     def path_exists(self, path: str) -> bool:
         return self._read(lambda connection, _: files.path_exists(connection, path))
+
+    def read_record(self, target: Target) -> bytes | None:
+        return self._read(lambda connection, _: records.read(connection, self._spec.directory, target))
+
+    def write_record(self, target: Target, content: bytes) -> None:
+        self._change(lambda connection, _: records.write(connection, self._spec.directory, target, content))
 
     def create_network(self, network: DesiredNetwork, compose_project: str) -> None:
         self._change(lambda _, api: resources.create_network(api, network, compose_project))

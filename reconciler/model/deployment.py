@@ -86,8 +86,8 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """By what right it was executed: `kind` is approval (a pull request), genesis (trust init) or heal (an earlier
-    approved state).
+    """By what right it was executed: `kind` is approval (a pull request), genesis (trust init), trust-reset (the word
+    of root persons) or heal (an earlier approved state).
     """
 
     kind: str

@@ -1,4 +1,5 @@
-"""The commit statuses as values: three on the head of a pull request, one on the merge commit. Called by control, which
+"""The commit statuses as values: three on the head of a pull request, one on the merge commit, and one on a
+commit that root persons pin anew. Called by control, which
 hands them to the forge. They are output only and never evidence (gate 50).
 """
 
@@ -22,6 +23,7 @@ PLAN: Final = "reconciler/plan"
 POLICY: Final = "reconciler/policy"
 APPROVAL: Final = "reconciler/approval"
 DEPLOY: Final = "reconciler/deploy"
+TRUST: Final = "reconciler/trust"
 
 PENDING, SUCCESS, FAILURE, ERROR = "pending", "success", "failure", "error"
 

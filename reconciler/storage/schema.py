@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-REVISION = "0002"  # the newest migration; a database that has it needs none
+REVISION = "0003"  # the newest migration; a database that has it needs none
 
 metadata = MetaData()
 
@@ -52,6 +52,13 @@ settings = Table(
     metadata,
     Column("name", String(60), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+trusted = Table(
+    "trusted",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("record", Text, nullable=False),
 )
 
 environments = Table(

@@ -13,10 +13,11 @@ from reconciler.model.errors import Terminal
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.storage.database import Database
-from reconciler.storage.schema import deliveries, environments, leases, settings
+from reconciler.storage.schema import deliveries, environments, leases, trusted
 
 _TRUST = TypeAdapter(TrustRecord)
 _ENVIRONMENT = TypeAdapter(EnvironmentRecord)
+_NEWEST_TRUST = select(trusted.c.number, trusted.c.record).order_by(trusted.c.number.desc()).limit(1)
 DELIVERIES_KEPT = timedelta(days=7)
 _RELEASED = 0.0
 
@@ -26,26 +27,46 @@ class SqlStates:
     """Implements ports.States."""
 
     database: Database
-    _pinned: list[TrustRecord] = field(default_factory=list, init=False, repr=False)
+    _read: dict[int, TrustRecord] = field(default_factory=dict, init=False, repr=False)
 
     def trust(self) -> TrustRecord | None:
-        """What `trust init` pinned, None before it. It is never changed, and so read once."""
-        if not self._pinned:
-            with self.database.reading() as connection:
-                value = connection.execute(select(settings.c.value).where(settings.c.name == "trust")).scalar()
-            if value is None:
-                return None
-            self._pinned.append(_TRUST.validate_json(value))
-        return self._pinned[0]
+        """What is pinned now, None before `trust init`. Asked each time, because another process may reset it; what
+        stands under a number is never changed, and so read once.
+        """
+        with self.database.reading() as connection:
+            row = connection.execute(_NEWEST_TRUST).first()
+        if row is None:
+            return None
+        if row.number not in self._read:
+            self._read[row.number] = _TRUST.validate_json(row.record)
+        return self._read[row.number]
+
+    def trust_history(self) -> tuple[TrustRecord, ...]:
+        """All that was ever pinned, oldest first."""
+        with self.database.reading() as connection:
+            values = connection.execute(select(trusted.c.record).order_by(trusted.c.number)).scalars()
+            return tuple(_TRUST.validate_json(value) for value in values)
 
     def set_trust(self, trust: TrustRecord) -> None:
-        """Pin once; Terminal when something is pinned already."""
+        """Pin the first one; Terminal when something is pinned already."""
         with self.database.writing() as connection:
-            if connection.execute(select(settings.c.name).where(settings.c.name == "trust")).first():
-                raise Terminal(
-                    "trust is pinned already", hint="it is never changed; to begin anew, name a new database"
-                )
-            connection.execute(insert(settings).values(name="trust", value=_TRUST.dump_json(trust).decode()))
+            if connection.execute(_NEWEST_TRUST).first():
+                raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
+            connection.execute(insert(trusted).values(number=1, record=_TRUST.dump_json(trust).decode()))
+
+    def reset_trust(
+        self, former: TrustRecord, trust: TrustRecord, mark: Callable[[EnvironmentRecord], EnvironmentRecord]
+    ) -> None:
+        """Add another one after `former` and mark every environment; Terminal where `former` is not the newest."""
+        with self.database.writing() as connection:
+            newest = connection.execute(_NEWEST_TRUST).first()
+            if newest is None or _TRUST.validate_json(newest.record) != former:
+                raise Terminal("another trust is pinned by now", hint="print the statement again and sign that one")
+            record = _TRUST.dump_json(trust).decode()
+            connection.execute(insert(trusted).values(number=newest.number + 1, record=record))
+            for row in connection.execute(select(environments.c.name, environments.c.record)).all():
+                marked = _ENVIRONMENT.dump_json(mark(_ENVIRONMENT.validate_json(row.record))).decode()
+                connection.execute(update(environments).where(environments.c.name == row.name).values(record=marked))
 
     def environment(self, name: EnvironmentName) -> EnvironmentRecord | None:
         """What is known of one environment."""

@@ -15,7 +15,7 @@ from reconciler.model.deployment import FINAL, DeploymentState
 from reconciler.model.errors import NotFound, Retryable, Terminal
 from reconciler.model.ledger_entry import GENESIS
 from reconciler.model.target import EnvironmentName, Target
-from reconciler.ports import Deployments, EnvironmentRecord, Leases, Ledger, States, TrustRecord
+from reconciler.ports import Deployments, EnvironmentRecord, Leases, Ledger, States, TrustRecord, TrustReset
 from reconciler.storage import open_database
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
@@ -26,6 +26,10 @@ SHOP = EnvironmentName("shop", "production")
 OTHER_TARGET = Target("shop", "production", "web-2")
 UNKNOWN = EnvironmentRecord(SHOP, None, None, None, "", None, "Unknown", "Unknown", {}, NOON)
 TRUST = TrustRecord(1, "a" * 40, (("operator", 1234, ("ssh-ed25519 AAAA",)),), NOON)
+RESET = TrustRecord(
+    1, "b" * 40, TRUST.roots, NOON + timedelta(hours=1), ("ssh-ed25519 OLD",),
+    TrustReset(("operator",), "the group was left by everybody", "{}", ("signed",)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -248,6 +252,44 @@ def test_trust_is_pinned_once(states: States) -> None:
     with pytest.raises(Terminal, match="trust is pinned already"):
         states.set_trust(replace(TRUST, repository=2))
     assert states.trust() == TRUST
+    assert states.trust_history() == (TRUST,)
+
+
+def test_a_reset_holds_and_what_was_trusted_before_stays_on_record(states: States) -> None:
+    states.set_trust(TRUST)
+    states.reset_trust(TRUST, RESET, lambda record: record)
+    assert states.trust() == RESET
+    assert states.trust_history() == (TRUST, RESET)
+
+
+def test_a_reset_replaces_only_what_it_names(states: States) -> None:
+    with pytest.raises(Terminal, match="another trust is pinned by now"):
+        states.reset_trust(TRUST, RESET, lambda record: record)
+    states.set_trust(TRUST)
+    states.reset_trust(TRUST, RESET, lambda record: record)
+    for former in (TRUST, replace(TRUST, repository=2)):
+        with pytest.raises(Terminal, match="another trust is pinned by now"):
+            states.reset_trust(former, replace(RESET, revision="c" * 40), lambda record: record)
+    assert states.trust_history() == (TRUST, RESET)
+
+
+def test_a_reset_marks_every_environment_or_does_not_happen(states: States) -> None:
+    names = (SHOP, EnvironmentName("shop", "staging"))
+    for name in names:
+        states.change_environment(name, lambda _, name=name: replace(UNKNOWN, name=name))  # type: ignore[misc]
+    states.set_trust(TRUST)
+
+    def fails_at_staging(record: EnvironmentRecord) -> EnvironmentRecord:
+        if record.name == names[1]:
+            raise RuntimeError("cut off")
+        return replace(record, detail={"marked": True})
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        states.reset_trust(TRUST, RESET, fails_at_staging)
+    assert states.trust_history() == (TRUST,)
+    assert [record.detail for record in states.environments()] == [{}, {}]
+    states.reset_trust(TRUST, RESET, lambda record: replace(record, detail={"marked": True}))
+    assert [record.detail for record in states.environments()] == [{"marked": True}] * 2
 
 
 def test_an_environment_is_unknown_until_it_is_written_and_then_the_last_word_counts(states: States) -> None:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from reconciler.approvals import decide, gate, quorum
 from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, RuleSet
 from reconciler.model.verdict import Requirement
-from tests.gate import contents, others
+from tests.gate import contents, hosts, others
 from tests.gate.answer import Answer
 from tests.gate.files import files
 from tests.unit.approvals.evidence import NOW, evidence, time_of
@@ -114,4 +114,6 @@ DOORS: Mapping[str, Door] = {
     "model": contents.model,
     "text": contents.text,
     "said": contents.said,
+    "host-record": hosts.host_record,
+    "trust-reset": hosts.trust_reset,
 }

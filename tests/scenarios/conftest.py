@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.bootstrap import open_parts
-from reconciler.control import actions
+from reconciler.control import trusting
 from reconciler.demo.actor import Actor
 from reconciler.demo.machine import probe
 from reconciler.demo.world import Account, World
@@ -26,11 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def stages() -> Iterator[StageMaker]:
+def stages(*, simulated: bool = False) -> Iterator[StageMaker]:
     """Make stages, with other or more files than the usual ones; `deploy=False` leaves the hosts empty, `accounts` are
-    more accounts on the forge.
+    more accounts on the forge. `simulated`: hosts without Docker, for what no container is needed to show.
     """
-    reason = probe().why_not("engine", "second_engine", "sshd", "image")
+    reason = None if simulated else probe().why_not("engine", "second_engine", "sshd", "image")
     if reason is not None:
         if os.environ.get("RECONCILER_REQUIRE_ENGINE") == "1":
             pytest.fail(f"RECONCILER_REQUIRE_ENGINE=1, but {reason}")
@@ -43,7 +43,7 @@ def stages() -> Iterator[StageMaker]:
             files = {path: text for path, text in (FILES | changed).items() if text is not None}
             source = root / "source"
             write_files(source, files)
-            world = stack.enter_context(World(root / "w", simulated=False))
+            world = stack.enter_context(World(root / "w", simulated=simulated))
             world.accounts |= {account.login: account for account in accounts}
             repository = world.write_repository(source)
             world.start_forge(world.seed(repository, webhook=False))
@@ -53,7 +53,7 @@ def stages() -> Iterator[StageMaker]:
             baseline = people["author"].git("rev-parse", "HEAD")
             plane = stack.enter_context(ExitStack())
             parts = plane.enter_context(open_parts(world.config))
-            actions.init_trust(parts, baseline, ())
+            trusting.init_trust(parts, baseline, ())
             stage = Stage(world, parts, baseline, people, plane)
             if deploy:
                 report = stage.run()
@@ -68,6 +68,13 @@ def stages() -> Iterator[StageMaker]:
 def make_stage() -> Iterator[StageMaker]:
     """Makes stages that end with the test."""
     with stages() as make:
+        yield make
+
+
+@pytest.fixture
+def make_simulated() -> Iterator[StageMaker]:
+    """Makes stages on simulated hosts that end with the test."""
+    with stages(simulated=True) as make:
         yield make
 
 

@@ -27,6 +27,8 @@ class World:
     clock: Clock
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     asked: Callable[[], str | None] = lambda: None
+    may_begin: Callable[[PreparedTarget], str | None] = lambda _: None
+    keep: Callable[[PreparedTarget], object] = lambda _: None
 
     def execute(self, *waves: tuple[PreparedTarget, ...], pause: float = 0, max_failed_hosts: int = 0) -> Deployment:
         tools = Execution(
@@ -36,6 +38,8 @@ class World:
             progress=lambda event, fields: self.events.append((event, dict(fields))),
             owner="this process",
             still_allowed=lambda: self.asked(),
+            may_begin=lambda target: self.may_begin(target),
+            keep=lambda target: self.keep(target),
         )
         return apply.execute(tools, self.stored(), Waves(waves, pause, max_failed_hosts))
 

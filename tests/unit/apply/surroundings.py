@@ -109,6 +109,12 @@ class HostInMemory:
     def create_directory(self, path: str) -> None:
         self.do(("create directory", path), lambda: None)
 
+    def read_record(self, target: Target) -> bytes | None:
+        raise AssertionError("what is kept of a target is asked for by whoever executes")
+
+    def write_record(self, target: Target, content: bytes) -> None:
+        raise AssertionError("what is kept of a target is written by whoever executes")
+
     def create_network(self, network: DesiredNetwork, compose_project: str) -> None:
         new = [n for n in deployed(self.wanted).networks if n.name == network.name]
         self.do(("create network", network.name), lambda: self.become(networks=(*self.state.networks, *new)))

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 import reconciler.storage
 from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
 from reconciler.model.ledger_entry import GENESIS
+from reconciler.ports import TrustRecord
 from reconciler.storage import Database, open_database
 from reconciler.storage import database as database_module
 from reconciler.storage.deployments import SqlDeployments
@@ -144,6 +145,21 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date(file: Path) -> Non
     with opened.reading() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
         assert connection.exec_driver_sql("SELECT subject FROM ledger").scalars().all() == ["here"]
+    opened.close()
+
+
+def test_what_was_trusted_before_trust_had_a_history_still_is(file: Path) -> None:
+    was = '{"repository":7,"revision":"aa","roots":[["operator",1,[]]],"created_at":"2026-01-01T12:00:00Z"}'
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text("INSERT INTO settings VALUES ('trust', :was)"), {"was": was})
+    engine.dispose()
+    opened = open_database(f"sqlite:///{file}")
+    assert SqlStates(opened).trust_history() == (TrustRecord(7, "aa", (("operator", 1, ()),), NOON),)
     opened.close()
 
 

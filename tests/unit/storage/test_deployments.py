@@ -71,12 +71,29 @@ def test_every_field_of_an_environment_comes_back(database: Database, record: En
 @given(trust=records.trust_records)
 def test_every_field_of_trust_comes_back(database: Database, trust: TrustRecord) -> None:
     states = SqlStates(database)
-    if states.trust() is None:
+    former = states.trust()
+    if former is None:
         states.set_trust(trust)
-    with database.writing() as connection:
-        connection.exec_driver_sql("DELETE FROM settings")
-    states.set_trust(trust)
-    assert SqlStates(database).trust() == trust
+    else:
+        states.reset_trust(former, trust, lambda record: record)
+    assert states.trust() == SqlStates(database).trust() == SqlStates(database).trust_history()[-1] == trust
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE trusted SET record = '{}'",
+        "DELETE FROM trusted",
+        "INSERT OR REPLACE INTO trusted VALUES (1, '{}')",
+        "INSERT INTO trusted VALUES (3, '{}')",
+    ],
+)
+def test_what_was_trusted_is_not_changed_by_mistake(database: Database, file: Path, statement: str) -> None:
+    SqlStates(database).set_trust(TrustRecord(1, "a" * 40, (), NOON))
+    connection = sqlite3.connect(file, isolation_level=None)
+    with pytest.raises(sqlite3.IntegrityError, match="what was trusted is never changed"):
+        connection.execute(statement)
+    connection.close()
 
 
 @pytest.mark.parametrize(
