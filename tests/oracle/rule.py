@@ -1,11 +1,11 @@
-"""The gate's rule in its shortest form, over what happened; used by `python -m tests.oracle` and the tests of histories.
+"""The gate's rule in its shortest form, over what happened. Called by tests.oracle and by the tests of histories.
 
-Written from the page that describes the gate, before its code was read, and sharing nothing with it: no import, no type, no
-evidence. It is told every event in the order in which it happened, and by whom, and so needs no proof of anything.
+Written from the page that describes the gate, and sharing nothing with it: no import, no type, no evidence. It is told
+every event in the order in which it happened, and by whom, and so needs no proof of anything.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 DECISIVE = ("approved", "changes_requested")
 MOVES = ("opened", "pushed", "forced", "updated")
@@ -21,68 +21,73 @@ class Event:
     by: str
     head: str = ""  # the head after a move, the commit that a review is on, the head that a plan is for
     base: str = ""  # the base after opening or retargeting, the base that a plan is for
-    names: tuple[str, ...] = ()  # of a move: the accounts, or "unknown", that the commits up to this head name
-    review: int = 0  # of a review and its dismissal: the same number
-    plan: str = ""  # of a plan that was posted, or of the live state that changed: the digest
+    names: tuple[str, ...] = ()  # of a move: whom the commits up to this head name, "?…" for nobody we know
+    review: int = 0  # of a review, and of its dismissal
+    plan: str = ""  # the digest that is shown, or that the live state asks for, or that a review quotes
     clean: bool = True  # of an update or a merge: the tree is the merge of the two sides, and no more
+    account: str = ""  # whose role was changed
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """Who is who, and what this environment asks for."""
 
-    people: Mapping[
-        str, str
-    ]  # account: person, for registered accounts of persons who are in the group that is asked for
+    people: Mapping[str, str]  # account: person, for the persons of the group that is asked for
     owners: Mapping[str, str]  # agent's account: the person who owns it
-    may_write: frozenset[str]  # accounts
-    branch: str = "main"
     need: int = 1
+    quoted: bool = False
+    owner_may: bool = False
+    branch: str = "main"
     delay: int = 30
     lives: int = 72 * 3600
-    owner_may: bool = False
-    bots: frozenset[str] = field(default=frozenset())
 
 
 def shut(house: House, history: Sequence[Event], now: int) -> str | None:
     """Why this must not be deployed now; None when it may."""
     moves = [event for event in history if event.kind in MOVES]
-    head, base, digest = moves[-1].head, "", ""
-    status, draft, merge = "open", False, None
+    status, draft, suspended, readers, base, digest = moves[0], False, False, set[str](), "", ""
     for event in history:
+        status = event if event.kind in ("closed", "reopened", "merged") else status
+        draft = event.kind == "drafted" or (draft and event.kind != "readied")
+        suspended = event.kind == "suspended" or (suspended and event.kind != "resumed")
+        readers = readers - {event.account} if event.kind == "promoted" else readers
+        readers = readers | {event.account} if event.kind == "demoted" else readers
         base = event.base if event.kind in ("opened", "retargeted") else base
         digest = event.plan if event.kind in ("opened", "changed") else digest
-        draft = event.kind == "drafted" or (draft and event.kind != "readied")
-        if event.kind in ("closed", "reopened", "merged"):
-            status, merge = event.kind, event if event.kind == "merged" else None
-    if status == "closed" or draft:
-        return "closed or a draft"
+    if status.kind == "closed" or (draft and status.kind != "merged") or suspended:
+        return "closed, a draft, or suspended"
     if base != house.branch:
         return "another base"
-    if merge and (merge.by not in house.people or not merge.clean):
-        return "landed by no person, or with other content than was proposed"
-    shown = [event for event in history if event.kind in ("planned", "edited")]
-    if (
-        not shown
-        or shown[-1].kind == "edited"
-        or (shown[-1].head, shown[-1].base, shown[-1].plan) != (head, base, digest)
-    ):
-        return "no plan is shown for this head, base and live state"
-    shapers = {event.by for event in moves if event.kind != "updated" or not event.clean} | set(moves[-1].names)
+    if status.kind == "merged" and (status.by in house.owners or not status.clean):
+        return "merged by an agent, or with other content than was proposed"
+    shapers = {m.by for m in moves if m.kind != "updated" or not m.clean} | set(moves[-1].names)
     barred = {house.people[name] for name in shapers if name in house.people}
     barred |= {house.owners[name] for name in shapers if name in house.owners and not house.owner_may}
-    need, consenting = house.need + ("unknown" in shapers), set[str]()
-    for account in {event.by for event in history if event.kind in DECISIVE}:
-        place, review = [(n, e) for n, e in enumerate(history) if e.by == account and e.kind in DECISIVE][-1]
-        dismissals = [event for event in history if event.kind == "dismissed" and event.review == review.review]
-        if review.kind == "changes_requested" and not dismissals:
+    need, consenting = house.need + sum(name.startswith("?") for name in shapers), set[str]()
+    for account in house.people.keys() - readers:
+        said = [(place, e) for place, e in enumerate(history) if e.by == account and e.kind in DECISIVE]
+        if not said:
+            continue
+        place, review = said[-1]
+        taken_back = [e.by for e in history if e.kind == "dismissed" and e.review == review.review]
+        if review.kind == "changes_requested" and not taken_back:
             return f"{account} asks for changes"
-        if review.kind == "changes_requested" and dismissals[-1].by != account:
-            need += 1  # another one's objection was set aside
-        voided = dismissals or any(event.kind in VOIDS for event in history[place:])
-        timely = review.at >= shown[-1].at + house.delay and now <= review.at + house.lives
-        known = account in house.people and account in house.may_write
-        if review.kind == "approved" and review.head == head and timely and not voided and known:
+        if review.kind == "changes_requested" and account not in taken_back:
+            need += 1  # set aside by another: one more has to agree
+        shown = [e for e in history[:place] if e.kind == "planned" and e.head == review.head]
+        since = history[history.index(shown[-1]) + 1 :] if shown else ()
+        edited = [e.kind for e in since if e.kind in ("planned", "edited")][:1] == ["edited"]
+        if (
+            review.kind == "approved"
+            and not taken_back
+            and review.head == moves[-1].head
+            and not any(e.kind in VOIDS for e in history[place:])
+            and now <= review.at + house.lives
+            and shown
+            and not edited
+            and shown[-1].at + house.delay <= review.at
+            and (shown[-1].base, shown[-1].plan) == (base, digest)
+            and (not house.quoted or review.plan == digest)
+        ):
             consenting.add(house.people[account])
-    consenting -= barred
-    return None if len(consenting) >= need else f"{len(consenting)} of {need} approvals count"
+    return None if len(consenting - barred) >= need else f"{len(consenting - barred)} of {need} approvals count"
