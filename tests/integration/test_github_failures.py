@@ -462,7 +462,7 @@ def test_the_timeline_keeps_the_forges_order_and_unknown_events(forge: GitHub, m
         TimelineKind.REVIEW_DISMISSED, TimelineKind.OTHER, TimelineKind.OTHER,
     ]  # fmt: skip
     assert told[0].at is None
-    assert told[3].review == 3
+    assert (told[3].review, told[3].was) == (3, ReviewState.APPROVED)
 
 
 def test_a_head_in_a_fork_is_read_from_the_pull_requests_own_ref(mouth: Mouth) -> None:
