@@ -39,6 +39,7 @@ FULL = moves("""
     push author co-author reviewer
     push author author reviewer
     push reviewer author author
+    push reviewer hidden author
     push author unknown x
     push agent nobody
     push author forced
@@ -88,12 +89,12 @@ FULL = moves("""
 
 HEADS = moves("""
     push author
-    push reviewer
+    push reviewer author author
+    push reviewer hidden author
     push author forced
     back author
     update reviewer
     review reviewer APPROVED
-    review reviewer APPROVED old
     plan engine
     wait
     merge author squash

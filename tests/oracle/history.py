@@ -13,7 +13,16 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarget, PostedPlan, RuleSet
+from reconciler.model.approval import (
+    Evidence,
+    FirstSeen,
+    Form,
+    GateRules,
+    Landing,
+    PlannedTarget,
+    PostedPlan,
+    RuleSet,
+)
 from reconciler.model.desired import Consent
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.pull_request import (
@@ -91,6 +100,8 @@ class Given(NamedTuple):
     commit: int
     at: int
     body: str
+    could_write: bool
+    first: ReviewState
 
 
 class Told(NamedTuple):
@@ -186,12 +197,15 @@ def happen(state: State, move: Move) -> State | None:
 
 
 def push(state: State, move: Move) -> State | None:
-    """`how`: own, forced (the last commit is replaced), co-author, author (of another), unknown (co-author)."""
+    """`how`: forced replaces the last commit; co-author and author name `whom`; hidden does so below an update that is
+    pushed with it; unknown and nobody are addresses behind which the forge knows no account.
+    """
     commit = {
         "": Commit(state.head, move.by, move.by, ()),
         "forced": Commit(state.commits[state.head].parent, move.by, move.by, ()),
         "co-author": Commit(state.head, move.by, move.by, (move.whom,)),
         "author": Commit(state.head, move.whom, move.whom, ()),
+        "hidden": Commit(state.head, move.whom, move.whom, ()),
         "unknown": Commit(state.head, move.by, move.by, (f"?{move.whom}",)),
         "nobody": Commit(state.head, None, move.by, ()),
     }[move.how]
@@ -214,10 +228,14 @@ def update(state: State, move: Move) -> State | None:
 def moved(state: State, move: Move, commit: Commit, kind: str) -> State | None:
     if state.status != "open":
         return None
+    if move.how == "hidden":  # under an update, in the same push
+        state = state._replace(commits=(*state.commits, commit))
+        commit = Commit(len(state.commits) - 1, move.by, "web-flow", (), True)
     return headed(state._replace(commits=(*state.commits, commit)), move, len(state.commits), kind, commit.clean)
 
 
 def headed(state: State, move: Move, head: int, kind: str, clean: bool) -> State:
+    """The head is another one now; `clean` is whether that is an update which adds nothing."""
     now = state.now
     timeline = state.timeline
     if kind == "forced":
@@ -225,7 +243,9 @@ def headed(state: State, move: Move, head: int, kind: str, clean: bool) -> State
     after = state._replace(
         head=head, previous=state.head, timeline=timeline, pushes=(*state.pushes, (move.by, state.head, head, now))
     )
-    return told(after, Event(now, kind, move.by, sha(head), names=names_of(after), clean=clean))
+    return told(
+        after, Event(now, kind, move.by, sha(head), names=names_of(after), updates=updates_of(after), clean=clean)
+    )
 
 
 def commits_of(state: State) -> tuple[int, ...]:
@@ -250,6 +270,13 @@ def names_of(state: State) -> tuple[str, ...]:
     return tuple(names)
 
 
+def updates_of(state: State) -> tuple[str, ...]:
+    """The heads up to this one that only brought the base in."""
+    return tuple(
+        sha(place) for place in commits_of(state) if state.commits[place].update and state.commits[place].clean
+    )
+
+
 def told(state: State, event: Event) -> State:
     return state._replace(events=(*state.events, event))
 
@@ -267,7 +294,8 @@ def review(state: State, move: Move) -> State | None:
     number = len(state.reviews) + 1
     quoting = move.whom == "quoting"
     body = f"I agree to {digest_of(state.live)[:12]}" if quoting else ""
-    given = Given(number, move.by, ReviewState(move.how), commit, state.now, body)
+    said = ReviewState(move.how)
+    given = Given(number, move.by, said, commit, state.now, body, move.by not in state.readers, said)
     quoted = digest_of(state.live) if quoting else ""
     event = Event(state.now, move.how.lower(), move.by, sha(commit), review=number, plan=quoted)
     return told(state._replace(reviews=(*state.reviews, given)), event)
@@ -454,7 +482,7 @@ def canonical(state: State) -> tuple[object, ...]:
         gaps,
         state[1:9],
         tuple((by, after) for by, _, after, _ in state.pushes),
-        tuple((g.number, g.by, g.state, g.commit, rank[g.at], g.body) for g in state.reviews),
+        tuple((g.number, g.by, g.state, g.commit, rank[g.at], g.body, g.could_write) for g in state.reviews),
         tuple((t.kind, t.by, rank.get(t.at), t.review, t.was) for t in state.timeline),
         tuple((s.head, s.base, s.live, rank[s.at], s.edited) for s in state.plans),
         state[13:18],
@@ -540,8 +568,26 @@ def evidence(world: World, state: State) -> Evidence:
     return Evidence(
         REPOSITORY, "main", reading, (PlannedTarget(TARGET, digest_of(state.live)),), (TARGET,), posted,
         world.rule_sets(state.merged is not None), landing(state, own), True, False, True,
-        ("suspended by hand",) if state.suspended else (),
+        ("suspended by hand",) if state.suspended else (), (), first_seen(world, state),
     )  # fmt: skip
+
+
+def first_seen(world: World, state: State) -> tuple[FirstSeen, ...]:
+    """The reviews as they were heard, which is as soon as they were given."""
+    return tuple(
+        FirstSeen(
+            form=Form.REVIEW,
+            id=given.number,
+            account=world.accounts[given.by].id,
+            login=given.by,
+            state=given.first,
+            at=moment(given.at),
+            role="write" if given.could_write else "read",
+            person=world.house.people.get(given.by),
+        )
+        for given in state.reviews
+        if given.first is not ReviewState.COMMENTED
+    )
 
 
 def read_pull_request(world: World, state: State, commits: int) -> PullRequest:

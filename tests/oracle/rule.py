@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 DECISIVE = ("approved", "changes_requested")
 MOVES = ("opened", "pushed", "forced", "updated")
+ROLES = ("demoted", "promoted")
 VOIDS = ("forced", "retargeted", "reopened")
 
 
@@ -22,6 +23,7 @@ class Event:
     head: str = ""  # the head after a move, the commit that a review is on, the head that a plan is for
     base: str = ""  # the base after opening or retargeting, the base that a plan is for
     names: tuple[str, ...] = ()  # of a move: whom the commits up to this head name, "?…" for nobody we know
+    updates: tuple[str, ...] = ()  # of a move: those heads up to this one that only brought the base in
     review: int = 0  # of a review, and of its dismissal
     plan: str = ""  # the digest that is shown, or that the live state asks for, or that a review quotes
     clean: bool = True  # of an update or a merge: the tree is the merge of the two sides, and no more
@@ -60,7 +62,7 @@ def shut(house: House, history: Sequence[Event], now: int) -> str | None:
         return "another base"
     if status.kind == "merged" and (status.by in house.owners or not status.clean):
         return "merged by an agent, or with other content than was proposed"
-    shapers = {m.by for m in moves if m.kind != "updated" or not m.clean} | set(moves[-1].names)
+    shapers = {m.by for m in moves if m.kind != "updated" or m.head not in moves[-1].updates} | set(moves[-1].names)
     barred = {house.people[name] for name in shapers if name in house.people}
     barred |= {house.owners[name] for name in shapers if name in house.owners and not house.owner_may}
     need, consenting = house.need + sum(name.startswith("?") for name in shapers), set[str]()
@@ -85,6 +87,7 @@ def shut(house: House, history: Sequence[Event], now: int) -> str | None:
             and now <= review.at + house.lives
             and shown
             and not edited
+            and [e.kind for e in history[:place] if e.account == account and e.kind in ROLES][-1:] != ["demoted"]
             and shown[-1].at + house.delay <= review.at
             and (shown[-1].base, shown[-1].plan) == (base, digest)
             and (not house.quoted or review.plan == digest)
