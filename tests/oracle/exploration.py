@@ -13,16 +13,13 @@ from typing import TypeVar
 
 from reconciler.approvals import decide
 from reconciler.model.approval import Gate, Open
-from tests.oracle.history import Move, State, World, canonical, evidence, happen, history, moment, world
+from tests.oracle.history import STEP, Move, State, World, canonical, evidence, happen, history, moment, world
 from tests.oracle.rule import Event, shut
 
 T = TypeVar("T")
 
 FOUR = world({"author": "author", "alt": "author", "reviewer": "reviewer"}, {"agent": "author"})
 """Author, the author's second account, their agent, and the one reviewer that there is."""
-
-SEVEN_PEOPLE = {name: name for name in ("author", "reviewer", "second", "operator")} | {"alt": "author"}
-SEVEN_AGENTS = {"agent": "operator"}
 
 
 def moves(text: str) -> tuple[Move, ...]:
@@ -142,6 +139,16 @@ class Search:
     alphabet: tuple[Move, ...]
     depth: int
     roots: tuple[State, ...]
+    seconds: int = STEP  # that an event takes; 0 when only ticks and waits let time pass
+
+    def follow(self, state: State, move: Move) -> State | None:
+        return happen(state, move, self.seconds)
+
+    def agree(self, why: str | None, gate: Gate) -> bool:
+        """Whether both say yes or both say no. Within one second a forge does not tell what came first, and then the
+        gate may keep shut what the rule, which was told, would open.
+        """
+        return why is None if isinstance(gate, Open) else why is not None or not self.seconds
 
     def no_deeper(self, depth: int) -> Search:
         return replace(self, depth=min(self.depth, depth))
@@ -154,14 +161,22 @@ def roots(whose: World, openers: Sequence[str], *before: tuple[Move, ...]) -> tu
 
 QUOTED = world({"author": "author", "alt": "author", "reviewer": "reviewer"}, {"agent": "author"}, quoted=True)
 OWNERS = world({"author": "author", "alt": "author", "reviewer": "reviewer"}, {"agent": "author"}, owner_may=True)
+SECOND = (
+    *WORDS[:4],
+    *PLANS[2:6],
+    *moves("retarget author\npush author forced\nback author\nclose author\nreopen author\ntick"),
+)
 QUOTING = (*PLANS[:-1], *moves("review reviewer APPROVED quoting"))
 
 SEARCHES = (
-    Search("full", FOUR, FULL, 4, roots(FOUR, ("author", "agent"), (), PLANNED, APPROVED)),
+    Search("full", FOUR, FULL, 4, roots(FOUR, ("author", "agent"), PLANNED)),
+    Search("early", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), ())),
+    Search("late", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), APPROVED)),
     Search("heads", FOUR, HEADS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("words", FOUR, WORDS, 6, roots(FOUR, ("author",), (), PLANNED)),
     Search("plans", FOUR, PLANS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("quoted", QUOTED, QUOTING, 5, roots(QUOTED, ("author",), ())),
+    Search("one second", FOUR, SECOND, 5, roots(FOUR, ("author",), (), PLANNED), seconds=0),
     Search("owner may", OWNERS, PLANS, 5, roots(OWNERS, ("author", "agent"), ())),
 )
 """All that `make oracle` looks at."""
@@ -192,51 +207,66 @@ def answers(whose: World, state: State) -> tuple[str | None, Gate]:
     return shut(whose.house, state.events, state.now), decide(evidence(whose, state), moment(state.now))
 
 
-def agree(why: str | None, gate: Gate) -> bool:
-    """Whether both say yes or both say no; why not is for each to say in its own words."""
-    return (why is None) == isinstance(gate, Open)
-
-
 @dataclass(slots=True)
 class Level:
-    """The states of one depth. Processes that are forked while it stands in LEVEL see it without being sent it."""
+    """The states of one depth, as steps from those before. Processes forked while it stands in LEVEL see it as it is.
+
+    A step is the place of the state before times STEPS, plus the number of the move; the first level has none.
+    """
 
     search: Search
     states: list[State]
+    steps: list[int] | None
+
+    def __len__(self) -> int:
+        return len(self.states if self.steps is None else self.steps)
+
+    def state(self, place: int) -> State:
+        if self.steps is None:
+            return self.states[place]
+        before, move = divmod(self.steps[place], STEPS)
+        after = self.search.follow(self.states[before], self.search.alphabet[move])
+        if after is None:
+            raise AssertionError("a move that was possible is so no more")
+        return after
 
 
 LEVEL: list[Level] = []
-PIECE = 400
+PIECE, STEPS = 400, 100
+
+
+def piece(start: int) -> Iterator[tuple[int, State]]:
+    """Some states of the level, with their places."""
+    level = LEVEL[-1]
+    return ((place, level.state(place)) for place in range(start, min(start + PIECE, len(level))))
 
 
 def judged(start: int) -> tuple[int, list[int]]:
     """Of a piece of the level: how many are open by the gate, and the places where the two disagree."""
-    level = LEVEL[-1]
     opened, wrong = 0, []
-    for place, state in enumerate(level.states[start : start + PIECE], start):
-        why, gate = answers(level.search.world, state)
+    for place, state in piece(start):
+        why, gate = answers(LEVEL[-1].search.world, state)
         opened += isinstance(gate, Open)
-        if not agree(why, gate):
+        if not LEVEL[-1].search.agree(why, gate):
             wrong.append(place)
     return opened, wrong
 
 
-def followed(start: int) -> tuple[int, list[tuple[int, int, int]]]:
-    """Of a piece of the level: how many moves are possible, and what they lead to (key, state, move), each once."""
-    level = LEVEL[-1]
-    possible, new = 0, dict[int, tuple[int, int]]()
-    for place, state in enumerate(level.states[start : start + PIECE], start):
-        for number, move in enumerate(level.search.alphabet):
-            after = happen(state, move)
+def followed(start: int) -> tuple[int, dict[int, int]]:
+    """Of a piece of the level: how many moves are possible, and the steps to what they lead to, by its key."""
+    possible, new = 0, dict[int, int]()
+    for place, state in piece(start):
+        for number, move in enumerate(LEVEL[-1].search.alphabet):
+            after = LEVEL[-1].search.follow(state, move)
             if after is not None:
                 possible += 1
-                new.setdefault(hash(canonical(after)), (place, number))
-    return possible, [(key, *value) for key, value in new.items()]
+                new.setdefault(hash(canonical(after)), place * STEPS + number)
+    return possible, new
 
 
 def each(work: Callable[[int], T], processes: int) -> Iterator[T]:
     """Some work on every piece of the level, in order."""
-    starts = range(0, len(LEVEL[-1].states), PIECE)
+    starts = range(0, len(LEVEL[-1]), PIECE)
     if processes == 1 or len(starts) < 2:
         yield from map(work, starts)
         return
@@ -248,26 +278,24 @@ def explore(search: Search, processes: int = 1, most: int = 10) -> Found:
     """Run one search. It ends at the depth at which the two disagree, with at most `most` of the disagreements."""
     found = Found()
     first = {hash(canonical(state)): state for state in search.roots}
-    seen, states = set(first), list(first.values())
+    seen = set(first)
+    LEVEL.append(Level(search, list(first.values()), None))
     for depth in range(search.depth + 1):
-        LEVEL.append(Level(search, states))
-        found.states.append(len(states))
+        level = LEVEL[-1]
+        found.states.append(len(level))
         found.opened.append(0)
         for opened, wrong in each(judged, processes):
             found.opened[-1] += opened
-            found.disagreements += [disagreement(search, states[place]) for place in wrong]
+            found.disagreements += [disagreement(search, level.state(place)) for place in wrong]
         if found.disagreements or depth == search.depth:
-            LEVEL.pop()
             break
-        following = []
+        steps = []
         for possible, new in each(followed, processes):
             found.moves += possible
-            for key, place, number in new:
-                if key not in seen:
-                    seen.add(key)
-                    following.append((place, number))
-        LEVEL.pop()
-        states = [after for place, n in following if (after := happen(states[place], search.alphabet[n])) is not None]
+            steps += [step for key, step in new.items() if key not in seen]
+            seen.update(new)
+        LEVEL[-1] = Level(search, [level.state(place) for place in range(len(level))], steps)
+    LEVEL.pop()
     found.disagreements = found.disagreements[:most]
     return found
 

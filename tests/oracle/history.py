@@ -185,12 +185,12 @@ def history(world: World, opener: str, moves: tuple[Move, ...]) -> State:
     return state
 
 
-def happen(state: State, move: Move) -> State | None:
-    """The state after a move, a second later; None when the forge would not let it happen, or nothing would change."""
+def happen(state: State, move: Move, seconds: int = STEP) -> State | None:
+    """The state after a move, some seconds later; None when the forge would not let it happen, or nothing changes."""
     after = MOVES[move.what](state, move)
-    if after is None:
-        return None
-    return after._replace(now=after.now + STEP) if move.what not in ("wait", "expire") else after
+    if after is None or move.what in TIMES:
+        return after
+    return after._replace(now=after.now + seconds)
 
 
 # -- moves of the head ---------------------------------------------------------------------------------------------
@@ -447,6 +447,10 @@ def suspend(state: State, move: Move) -> State | None:
     return told(state._replace(suspended=not state.suspended), Event(state.now, kind, move.by))
 
 
+def tick(state: State, move: Move) -> State | None:
+    return state._replace(now=state.now + STEP)
+
+
 def wait(state: State, move: Move) -> State | None:
     return state._replace(now=state.now + WAIT)
 
@@ -459,9 +463,12 @@ MOVES = {
     function.__name__: function
     for function in (
         push, back, update, review, dismiss, edit, plan, tamper, live, retarget, close, reopen, draft, base, merge,
-        rename, demote, suspend, wait, expire,
+        rename, demote, suspend, tick, wait, expire,
     )
 }  # fmt: skip
+
+
+TIMES = ("tick", "wait", "expire")
 
 
 # -- telling states apart ------------------------------------------------------------------------------------------
@@ -477,7 +484,7 @@ def canonical(state: State) -> tuple[object, ...]:
     times |= {told.at for told in state.timeline if told.kind in TIMED}
     order = sorted(times)
     rank = {at: place for place, at in enumerate(order)}
-    gaps = tuple(0 if b - a < WAIT else 1 if b - a < EXPIRY else 2 for a, b in pairwise(order))
+    gaps = tuple((b - a >= WAIT) + (b - a > WAIT) + (b - a > EXPIRY) for a, b in pairwise(order))
     return (
         gaps,
         state[1:9],
