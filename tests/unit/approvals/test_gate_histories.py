@@ -41,8 +41,8 @@ WORLDS = [
     for need, quoted, owner_may in ((1, False, False), (2, False, False), (1, True, False), (1, False, True))
 ]
 ALONE = ("author", "alt", "own-agent", "bot")
-"""The author, whom they own, and machines: whatever they do together, nobody else has agreed. (The last of the worlds
-asks for nobody else, where an agent wrote it.)
+"""The author, what they own, and machines: whatever they do together, nobody else has agreed. The last of the worlds is
+for one person and their agents, and asks for nobody else; a bot's own proposal is not the author's.
 """
 
 EVERYBODY = (*PEOPLE, *OWNERS, "bot")
@@ -69,14 +69,14 @@ def told(state: State) -> str:
 
 # -- every short history -------------------------------------------------------------------------------------------
 
-BOUNDS = {"full": 2, "early": 2, "late": 2, "heads": 3, "one second": 3}
+BOUNDS = {"full": 2, "early": 2, "late": 2, "words": 4, "plans": 4}
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.name)
 def test_the_gate_says_what_the_rule_says_of_every_short_history(search: Search) -> None:
-    found = explore(search.no_deeper(BOUNDS.get(search.name, 4)))
+    found = explore(search.no_deeper(BOUNDS.get(search.name, 3)))
     assert found.disagreements == []
-    assert sum(found.states) > 500
+    assert sum(found.states) > 300
 
 
 # -- histories at random -------------------------------------------------------------------------------------------
@@ -125,7 +125,10 @@ DEMOTED = st.sampled_from([(Move("demote", "operator", "", name),) * times for n
 
 
 def lives(
-    actors: Sequence[str], seconds: st.SearchStrategy[int] = ONE_SECOND, worlds: Sequence[World] = WORLDS
+    actors: Sequence[str],
+    seconds: st.SearchStrategy[int] = ONE_SECOND,
+    worlds: Sequence[World] = WORLDS,
+    openers: Sequence[str] = (),
 ) -> st.SearchStrategy[Life]:
     """A pull request of one of the actors, after each of many moves of theirs, in one of the worlds."""
 
@@ -139,11 +142,11 @@ def lives(
         return Life(whose, tuple(states))
 
     chosen = st.lists(st.tuples(phrases(actors), seconds), min_size=8, max_size=30)
-    return st.builds(played, st.sampled_from(worlds), st.sampled_from(actors), chosen)
+    return st.builds(played, st.sampled_from(worlds), st.sampled_from(openers or actors), chosen)
 
 
 @many
-@given(lives(ALONE, st.integers(0, 2), WORLDS[:3]))
+@given(lives(ALONE, st.integers(0, 2), WORLDS[:3], ALONE[:3]))
 def test_whatever_the_author_their_accounts_agents_and_bots_do_the_gate_stays_shut(lived: Life) -> None:
     for state in lived.states:
         assert not isinstance(decide(evidence(lived.whose, state), moment(state.now)), Open), told(state)
@@ -235,7 +238,7 @@ def with_less(whose: World, state: State, whole: Evidence) -> Iterator[Evidence]
             whole, reading=replace(reading, commits=(extra, *reading.commits), pull_request=longer, again=longer)
         )
         push = Push(account, sha(0), "e" * 40, now)
-        yield replace(whole, reading=replace(reading, pushes=(push, *(reading.pushes or ()))))
+        yield replace(whole, reading=replace(reading, pushes=(push, *reading.pushes)))
         objection = Review(90, account, ReviewState.CHANGES_REQUESTED, sha(state.head), now, "")
         yield replace(whole, reading=replace(reading, reviews=(*reading.reviews, objection)))
     for kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.BASE_CHANGED, TimelineKind.REOPENED):
@@ -299,7 +302,7 @@ def shuffled(whole: Evidence, chance: Random) -> Evidence:
         commits=mixed(reading.commits),
         timeline=mixed(reading.timeline),
         permissions=mixed(reading.permissions),
-        pushes=mixed(reading.pushes or ()),
+        pushes=mixed(reading.pushes),
         raw_digests=mixed(reading.raw_digests),
     )
     return replace(whole, reading=other, posted=mixed(whole.posted), first_seen=mixed(whole.first_seen))
@@ -319,7 +322,7 @@ def content(answer: Gate) -> tuple[object, ...]:
 @many
 @given(lives(EVERYBODY), st.randoms(use_true_random=False))
 def test_the_order_in_which_the_forges_pages_arrive_does_not_matter(lived: Life, chance: Random) -> None:
-    for state in lived.states[len(lived.states) // 2 :]:
+    for state in lived.states[-3:]:
         whole, now = evidence(lived.whose, state), moment(state.now)
         assert content(decide(shuffled(whole, chance), now)) == content(decide(whole, now))
 
