@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.oracle.biting import ELSEWHERE, bites
 from tests.oracle.exploration import SEARCHES, Disagreement, explore
 
 ENOUGH = 100_000
@@ -23,12 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", metavar="NAME", help="one of the searches")
     parser.add_argument("--depth", type=int, help="no deeper than this")
+    parser.add_argument("--bite", action="store_true", help="take the gate's conditions away, one by one, instead")
     given = parser.parse_args(arguments)
+    gc.disable()  # millions of values, none of which refers back to itself
+    if given.bite:
+        return bite(given.processes, given.json)
     searches = [search for search in SEARCHES if given.only in (None, search.name)]
     if not searches:
         parser.error(f"there is no search {given.only!r}; there are {', '.join(s.name for s in SEARCHES)}")
 
-    gc.disable()  # millions of values, none of which refers back to itself
     began = time.monotonic()
     rows, wrong = [], list[Disagreement]()
     for search in searches:
@@ -64,6 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{total['states']:,} states, {total['open']:,} open, {total['seconds']} s: "
         + ("agreed" if ok else "NOT SHOWN")
     )
+    return 0 if ok else 1
+
+
+def bite(processes: int, as_json: bool) -> int:
+    """Print which of the gate's conditions are missed when they are gone; 1 when a history should have shown one."""
+    tried = []
+    for one in bites(processes):
+        tried.append(one)
+        if not as_json:
+            print(one.text, flush=True)
+    ok = all(one.noticed or one.condition in ELSEWHERE for one in tried)
+    if as_json:
+        rows = [{"family": b.family, "condition": b.condition, "found": b.noticed is not None} for b in tried]
+        print(json.dumps({"ok": ok, "data": {"conditions": rows}}))
     return 0 if ok else 1
 
 

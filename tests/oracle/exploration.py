@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from reconciler.approvals import decide
 from reconciler.model.approval import Gate, Open
+from tests.oracle.events import Event
 from tests.oracle.history import STEP, Move, State, World, canonical, evidence, happen, history, moment, world
-from tests.oracle.rule import Event, shut
+from tests.oracle.rule import shut
 
 T = TypeVar("T")
 
@@ -161,6 +162,22 @@ def roots(whose: World, openers: Sequence[str], *before: tuple[Move, ...]) -> tu
 
 QUOTED = world({"author": "author", "alt": "author", "reviewer": "reviewer"}, {"agent": "author"}, quoted=True)
 OWNERS = world({"author": "author", "alt": "author", "reviewer": "reviewer"}, {"agent": "author"}, owner_may=True)
+COMMENTS = moves("""
+    say reviewer approve
+    say reviewer reject
+    say reviewer hello
+    say alt reject
+    say alt hello
+    reword author - alt
+    unsay author - alt
+    unsay agent - reviewer
+    review reviewer APPROVED
+    review alt APPROVED
+    plan engine
+    wait
+""")
+"""What is said in comments, by whom, and what others make of it."""
+
 SECOND = (
     *WORDS[:4],
     *PLANS[2:6],
@@ -175,6 +192,7 @@ SEARCHES = (
     Search("heads", FOUR, HEADS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("words", FOUR, WORDS, 6, roots(FOUR, ("author",), (), PLANNED)),
     Search("plans", FOUR, PLANS, 6, roots(FOUR, ("author", "agent"), ())),
+    Search("comments", FOUR, COMMENTS, 5, roots(FOUR, ("author", "agent"), PLANNED)),
     Search("quoted", QUOTED, QUOTING, 5, roots(QUOTED, ("author",), ())),
     Search("one second", FOUR, SECOND, 5, roots(FOUR, ("author",), (), PLANNED), seconds=0),
     Search("owner may", OWNERS, PLANS, 5, roots(OWNERS, ("author", "agent"), ())),

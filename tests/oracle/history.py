@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.model.approval import (
     Evidence,
@@ -27,6 +27,7 @@ from reconciler.model.desired import Consent
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.pull_request import (
     Account,
+    Comment,
     Permission,
     PullRequest,
     PullRequestCommit,
@@ -39,7 +40,7 @@ from reconciler.model.pull_request import (
 )
 from reconciler.model.target import Target
 from reconciler.model.verdict import Requirement, Verdict
-from tests.oracle.rule import Event, House
+from tests.oracle.events import Event, House
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STEP, WAIT, EXPIRY = 1, 29, 72 * 3600
@@ -104,6 +105,20 @@ class Given(NamedTuple):
     first: ReviewState
 
 
+class Said(NamedTuple):
+    """A comment: `first` and `now` are what it commands, None where it is none; `live` whose plan's digest it names."""
+
+    number: int
+    by: str
+    first: ReviewState | None
+    now: ReviewState | None
+    live: int
+    at: int
+    could_write: bool
+    edited: bool = False
+    deleted: bool = False
+
+
 class Told(NamedTuple):
     """An event of the timeline; of a dismissal the review, and what it had said."""
 
@@ -151,6 +166,7 @@ class State(NamedTuple):
     readers: frozenset[str]
     suspended: bool
     merged: Merged | None
+    comments: tuple[Said, ...]
     events: tuple[Event, ...]
 
 
@@ -173,7 +189,7 @@ def opened(by: str, at: int = 0) -> State:
     none = frozenset[str]()
     return State(
         at + STEP, by, "open", False, "main", 0, 0, -1, (Commit(-1, by, by, ()),), pushes, (), (), (), 0, none, none,
-        False, None, (first,),
+        False, None, (), (first,),
     )  # fmt: skip
 
 
@@ -338,6 +354,49 @@ def edit(state: State, move: Move) -> State | None:
     return told(state._replace(reviews=reviews), Event(state.now, "review edited", move.by, review=given.number))
 
 
+COMMANDS = {"approve": ReviewState.APPROVED, "reject": ReviewState.CHANGES_REQUESTED, "hello": None}
+FIRST_COMMENT = 1000
+
+
+def say(state: State, move: Move) -> State | None:
+    """A comment: `how` is approve, which names the digest of the plan that stands there, reject, or hello."""
+    if move.how == "approve" and not state.plans:
+        return None
+    what, live = COMMANDS[move.how], state.plans[-1].live if state.plans else 0
+    number = FIRST_COMMENT + len(state.comments)
+    said = Said(number, move.by, what, what, live, state.now, move.by not in state.readers)
+    after = state._replace(comments=(*state.comments, said))
+    kind = what.lower() if what else "said"
+    return told(after, Event(state.now, kind, move.by, review=number, comment=True, plan=digest_of(live)))
+
+
+def last_said(state: State, account: str) -> int | None:
+    """The place of the last comment of an account that is still there."""
+    places = [n for n, said in enumerate(state.comments) if said.by == account and not said.deleted]
+    return places[-1] if places else None
+
+
+def unsay(state: State, move: Move) -> State | None:
+    """The last comment of `whom` is deleted."""
+    place = last_said(state, move.whom)
+    return None if place is None else commented(state, move, place, "deleted", deleted=True)
+
+
+def reword(state: State, move: Move) -> State | None:
+    """The last comment of `whom` is edited, into an approval of the plan that stands there now."""
+    place = last_said(state, move.whom)
+    if place is None or not state.plans or state.comments[place].edited:
+        return None
+    live = state.plans[-1].live
+    return commented(state, move, place, "reworded", edited=True, now=ReviewState.APPROVED, live=live)
+
+
+def commented(state: State, move: Move, place: int, kind: str, **changes: Any) -> State:
+    said = state.comments[place]
+    comments = (*state.comments[:place], said._replace(**changes), *state.comments[place + 1 :])
+    return told(state._replace(comments=comments), Event(state.now, kind, move.by, review=said.number))
+
+
 # -- the plan ------------------------------------------------------------------------------------------------------
 
 
@@ -462,8 +521,8 @@ def expire(state: State, move: Move) -> State | None:
 MOVES = {
     function.__name__: function
     for function in (
-        push, back, update, review, dismiss, edit, plan, tamper, live, retarget, close, reopen, draft, base, merge,
-        rename, demote, suspend, tick, wait, expire,
+        push, back, update, review, dismiss, edit, say, unsay, reword, plan, tamper, live, retarget, close, reopen,
+        draft, base, merge, rename, demote, suspend, tick, wait, expire,
     )
 }  # fmt: skip
 
@@ -481,6 +540,7 @@ def canonical(state: State) -> tuple[object, ...]:
     for nothing else.
     """
     times = {given.at for given in state.reviews} | {shown.at for shown in state.plans} | {state.now}
+    times |= {said.at for said in state.comments}
     times |= {told.at for told in state.timeline if told.kind in TIMED}
     order = sorted(times)
     rank = {at: place for place, at in enumerate(order)}
@@ -493,6 +553,7 @@ def canonical(state: State) -> tuple[object, ...]:
         tuple((t.kind, t.by, rank.get(t.at), t.review, t.was) for t in state.timeline),
         tuple((s.head, s.base, s.live, rank[s.at], s.edited) for s in state.plans),
         state[13:18],
+        tuple(said._replace(at=rank[said.at]) for said in state.comments),
     )
 
 
@@ -557,6 +618,12 @@ def evidence(world: World, state: State) -> Evidence:
         TimelineEvent(t.kind, account(t.by), moment(t.at), t.review or None, t.was) for t in state.timeline
     )
     deciding = dict.fromkeys(g.by for g in state.reviews if g.state is not ReviewState.COMMENTED)
+    deciding |= dict.fromkeys(said.by for said in state.comments if said.now is not None and not said.deleted)
+    comments = tuple(
+        Comment(c.number, account(c.by), text_of(c), moment(c.at), moment(c.at + c.edited))
+        for c in state.comments
+        if not c.deleted
+    )
     permissions = tuple(
         Permission(world.accounts[name].id, "read" if name in state.readers else "write") for name in deciding
     )
@@ -566,7 +633,7 @@ def evidence(world: World, state: State) -> Evidence:
     )
     reading = PullRequestReading(
         pull_request, pull_request, reviews, commits, timeline, permissions, sha(state.head),
-        sha(-1 - state.base_moves), True, (), ANSWERS, (), pushes,
+        sha(-1 - state.base_moves), True, (), ANSWERS, comments, pushes,
     )  # fmt: skip
     posted = tuple(
         PostedPlan(sha(s.head), s.base, ((TARGET, digest_of(s.live)),), 900, moment(s.at), s.edited)
@@ -579,9 +646,29 @@ def evidence(world: World, state: State) -> Evidence:
     )  # fmt: skip
 
 
+def text_of(said: Said) -> str:
+    if said.now is None:
+        return "Looks good, but hold on."
+    return f"/reconciler {'approve' if said.now is ReviewState.APPROVED else 'reject'} {digest_of(said.live)[:12]}"
+
+
 def first_seen(world: World, state: State) -> tuple[FirstSeen, ...]:
-    """The reviews as they were heard, which is as soon as they were given."""
-    return tuple(
+    """The reviews and commands as they were heard, which is as soon as they were given."""
+    commands = tuple(
+        FirstSeen(
+            form=Form.COMMENT,
+            id=said.number,
+            account=world.accounts[said.by].id,
+            login=said.by,
+            state=said.first or ReviewState.APPROVED,
+            at=moment(said.at),
+            role="write" if said.could_write else "read",
+            person=world.house.people.get(said.by),
+        )
+        for said in state.comments
+        if said.first is not None or said.edited
+    )
+    return commands + tuple(
         FirstSeen(
             form=Form.REVIEW,
             id=given.number,
