@@ -53,13 +53,12 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
 
     def add(account: int | None, text: str, number: int) -> None:
         found = account if account is not None else resolved(text, addresses)
-        if account is None and found is not None and number == numbers.COMMITTED:
-            number = numbers.ONLY_AN_ADDRESS  # which proves nothing, and takes an approver away
         if found is None or found == WEB_FLOW:
-            address = address_in(text)
-            unknown[address] = min(number, unknown.get(address, number))
+            unknown.setdefault(address_in(text), number)
+        elif account is None and number == numbers.COMMITTED:
+            known.setdefault(found, numbers.ONLY_AN_ADDRESS)  # which proves nothing, and takes an approver away
         else:
-            known[found] = min(number, known.get(found, number))  # whatever the order of what was read
+            known.setdefault(found, number)
 
     if reading.pull_request.author is not None:
         known[reading.pull_request.author.id] = numbers.OWN_PULL_REQUEST

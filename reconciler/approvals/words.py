@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reconciler.approvals.order import before
+from reconciler.approvals.order import before, latest
 from reconciler.model.approval import Evidence, FirstSeen, Form, PostedPlan, Word
 from reconciler.model.pull_request import Account, Comment, Review, ReviewState
 
@@ -143,5 +143,4 @@ def _of_comment(evidence: Evidence, comment: Comment, state: ReviewState) -> Wor
 
 def shown_at(evidence: Evidence, comment: Comment) -> PostedPlan | None:
     """The plan that stood on the pull request when a comment was written."""
-    posted = [plan for plan in evidence.posted if plan.updated_at <= comment.created_at]
-    return max(posted, key=lambda plan: plan.updated_at, default=None)
+    return latest([plan for plan in evidence.posted if plan.updated_at <= comment.created_at])

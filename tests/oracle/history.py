@@ -58,6 +58,9 @@ class World:
     accounts: dict[str, Account]
     rules: RuleSet
 
+    def __repr__(self) -> str:
+        return repr(self.house)
+
     def rule_sets(self, landed: bool) -> tuple[RuleSet, ...]:
         """Before the merge the rules at the base; after it those before the landing and those at the tip."""
         return (self.rules, replace(self.rules, origin="the tip")) if landed else (self.rules,)
@@ -599,7 +602,7 @@ def account_of(world: World, state: State, name: str | None) -> Account | None:
 
 
 def address(name: str | None) -> str:
-    return f"{(name or 'nobody').lstrip('?')}@example.test"
+    return f"{(name or 'nobody').replace('?', 'unknown-')}@example.test"
 
 
 def evidence(world: World, state: State) -> Evidence:
