@@ -78,9 +78,9 @@ def bite(processes: int, as_json: bool) -> int:
         tried.append(one)
         if not as_json:
             print(one.text, flush=True)
-    ok = all(one.noticed or one.condition in ELSEWHERE for one in tried)
+    ok = all(one.found or one.condition in ELSEWHERE for one in tried)
     if as_json:
-        rows = [{"family": b.family, "condition": b.condition, "found": b.noticed is not None} for b in tried]
+        rows = [{"family": b.family, "condition": b.condition, "found": b.found} for b in tried]
         print(json.dumps({"ok": ok, "data": {"conditions": rows}}))
     return 0 if ok else 1
 

@@ -99,6 +99,20 @@ HEADS = moves("""
 """)
 """Ten core events: what may lie under an approval."""
 
+HANDS = moves("""
+    push author co-author reviewer
+    push author author reviewer
+    push author unknown x
+    push agent nobody
+    push alt
+    update reviewer evil
+    review reviewer APPROVED
+    review alt APPROVED
+    plan engine
+    wait
+""")
+"""Ten others: whose hands were in it."""
+
 WORDS = moves("""
     review reviewer APPROVED
     review reviewer CHANGES_REQUESTED
@@ -190,6 +204,7 @@ SEARCHES = (
     Search("early", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), ())),
     Search("late", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), APPROVED)),
     Search("heads", FOUR, HEADS, 6, roots(FOUR, ("author", "agent"), ())),
+    Search("hands", FOUR, HANDS, 5, roots(FOUR, ("author",), ())),
     Search("words", FOUR, WORDS, 6, roots(FOUR, ("author",), (), PLANNED)),
     Search("plans", FOUR, PLANS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("comments", FOUR, COMMENTS, 5, roots(FOUR, ("author", "agent"), PLANNED)),
