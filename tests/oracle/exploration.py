@@ -200,7 +200,8 @@ SECOND = (
 QUOTING = (*PLANS[:-1], *moves("review reviewer APPROVED quoting"))
 
 SEARCHES = (
-    Search("full", FOUR, FULL, 4, roots(FOUR, ("author", "agent"), PLANNED)),
+    Search("full", FOUR, FULL, 4, roots(FOUR, ("author",), PLANNED)),
+    Search("agent's", FOUR, FULL, 3, roots(FOUR, ("agent",), PLANNED)),
     Search("early", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), ())),
     Search("late", FOUR, FULL, 3, roots(FOUR, ("author", "agent"), APPROVED)),
     Search("heads", FOUR, HEADS, 6, roots(FOUR, ("author", "agent"), ())),

@@ -69,7 +69,7 @@ def told(state: State) -> str:
 
 # -- every short history -------------------------------------------------------------------------------------------
 
-BOUNDS = {"full": 2, "early": 2, "late": 2, "words": 4, "plans": 4}
+BOUNDS = {"full": 2, "agent's": 2, "early": 2, "late": 2, "words": 4, "plans": 4}
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.name)
