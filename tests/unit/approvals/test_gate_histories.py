@@ -31,7 +31,7 @@ from tests.oracle.exploration import SEARCHES, Search, answers, explore, said
 from tests.oracle.history import Move, State, World, evidence, happen, moment, opened, sha, world
 from tests.oracle.rule import shut
 
-HISTORIES = int(os.environ.get("RECONCILER_HISTORIES", "60"))
+HISTORIES = int(os.environ.get("RECONCILER_HISTORIES", "100"))
 many = settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 
 PEOPLE = {name: name for name in ("author", "reviewer", "second", "operator")} | {"alt": "author"}
