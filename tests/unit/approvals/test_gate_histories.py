@@ -262,7 +262,11 @@ def with_less(whose: World, state: State, whole: Evidence) -> Iterator[Evidence]
     for place, permission in enumerate(reading.permissions):
         others = reading.permissions[:place] + reading.permissions[place + 1 :]
         yield replace(whole, reading=replace(reading, permissions=others))
-        yield replace(whole, reading=replace(reading, permissions=(*others, Permission(permission.account, "read"))))
+        said = {r.state for r in reading.reviews if r.account is not None and r.account.id == permission.account}
+        if said <= {ReviewState.APPROVED, ReviewState.COMMENTED}:  # who objects and may write no more, objects no more
+            yield replace(
+                whole, reading=replace(reading, permissions=(*others, Permission(permission.account, "read")))
+            )
         yield replace(
             whole,
             reading=replace(reading, permissions=(*reading.permissions, Permission(permission.account, "triage"))),
@@ -324,10 +328,12 @@ def shuffled(whole: Evidence, chance: Random) -> Evidence:
 
 
 def content(answer: Gate) -> tuple[object, ...]:
-    """An answer without its reasons: whoever shaped a change in two ways is named for the one that was read first."""
+    """An answer without its reasons: whoever shaped a change in two ways is named for the one that was read first,
+    and a person who approved with two accounts for one of them.
+    """
     match answer:
-        case Open(approvals, digests, head, attestation):
-            return approvals, digests, head, attestation
+        case Open(approvals, digests, head, _):
+            return {given.person for given in approvals}, digests, head
         case Waiting(missing, _):
             return Waiting, set(missing)
         case Stale(_) | Refused(_):
