@@ -4,7 +4,7 @@
 # a process that dies ends the run, which would otherwise wait for ever for what that one had still to run.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision demo test check gate bench lock clean
+.PHONY: help setup provision demo test check gate oracle fuzz bench lock clean
 MAKEFLAGS += --no-print-directory
 
 PROCESSES ?= 3
@@ -39,6 +39,12 @@ check: setup ## Check style, types and the direction of imports
 
 gate: setup ## Run every case of the gate by number (BREAK=16 disables one, CASES=DIR runs others)
 	@.venv/bin/python -m tests.gate $(if $(BREAK),--break $(BREAK)) $(if $(CASES),--cases $(CASES)) $(ARGS)
+
+oracle: setup ## Compare the gate with its rule on every short history of a pull request (minutes)
+	@.venv/bin/python -m tests.oracle $(ARGS)
+
+fuzz: setup ## Give odd inputs to everything that reads from outside (ARGS="--inputs 1000000")
+	@.venv/bin/python -m tests.fuzz $(ARGS)
 
 bench: setup ## Measure against what one would use instead
 	@.venv/bin/python -m benchmarks $(ARGS)

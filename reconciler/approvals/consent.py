@@ -77,10 +77,11 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     for event in reading.timeline:
         if event.kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.COMMITTED) and event.account is not None:
             known.setdefault(event.account.id, numbers.PUSHED)
-    updates = {commit.sha for commit in reading.commits if is_empty_update(commit)}
+    # from the update's own parent to the update: a push that brought other commits with it is no empty update
+    updates = {(commit.parents[0], commit.sha) for commit in reading.commits if is_empty_update(commit)}
     for push in reading.pushes:
         deleted = push.after is not None and not push.after.strip("0")
-        if push.account is not None and push.after not in updates and not deleted:
+        if push.account is not None and (push.before, push.after) not in updates and not deleted:
             known.setdefault(push.account.id, numbers.PUSHED)
     for text, account in landing.co_authors if landing else ():
         add(account, text, numbers.CO_AUTHOR)

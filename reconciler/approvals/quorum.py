@@ -16,7 +16,7 @@ from reconciler.approvals.consent import (
 from reconciler.approvals.words import commands_in, reviews_in, standing, vanished
 from reconciler.model.approval import Evidence, Form, Reason, RuleSet, Word
 from reconciler.model.principal import Person
-from reconciler.model.pull_request import Account, ReviewState, TimelineKind
+from reconciler.model.pull_request import Account, ReviewState, TimelineEvent, TimelineKind
 from reconciler.model.verdict import Requirement
 
 CLOCKS_DIFFER = timedelta(minutes=5)
@@ -49,7 +49,9 @@ def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
     """An objection that somebody else dismissed, changed or deleted stands, unless one more person approves (20)."""
     for account in reviewers_who_matter(evidence):
         for last in standing(evidence, account):
-            if last.state is ReviewState.DISMISSED and not dismissed_by_the_reviewer(evidence, last):
+            if last.state is not ReviewState.DISMISSED or was_an_approval(evidence, last):
+                continue
+            if not dismissed_by_the_reviewer(evidence, last):
                 yield Reason(
                     numbers.DISMISSED_BY_ANOTHER,
                     f"review {last.id} of {account.login} was dismissed, and not by {account.login}; "
@@ -67,16 +69,27 @@ def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
             )
 
 
+def was_an_approval(evidence: Evidence, word: Word) -> bool:
+    """Whether the timeline says that an approval was dismissed, and so no objection (forges do it at every push)."""
+    said = [event.was for event in dismissals_of(evidence, word)]
+    return bool(said) and all(was is ReviewState.APPROVED for was in said)
+
+
 def dismissed_by_the_reviewer(evidence: Evidence, word: Word) -> bool:
     """Whether the timeline proves that the reviewer took the review back; no event proves nothing."""
-    actors = [
-        event.account
-        for event in evidence.reading.timeline
-        if event.kind is TimelineKind.REVIEW_DISMISSED and event.review == word.id
-    ]
+    actors = [event.account for event in dismissals_of(evidence, word)]
     return bool(actors) and all(
         actor is not None and word.account is not None and actor.id == word.account.id for actor in actors
     )
+
+
+def dismissals_of(evidence: Evidence, word: Word) -> list[TimelineEvent]:
+    """What the timeline says of the dismissal of a review; more than one event only if the forge is inconsistent."""
+    return [
+        event
+        for event in evidence.reading.timeline
+        if event.kind is TimelineKind.REVIEW_DISMISSED and event.review == word.id
+    ]
 
 
 # -- what blocks ---------------------------------------------------------------------------------------------------

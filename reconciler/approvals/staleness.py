@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from reconciler.approvals import numbers
 from reconciler.approvals.completeness import short
-from reconciler.approvals.order import before
+from reconciler.approvals.order import before, latest
 from reconciler.approvals.words import quoted_in
 from reconciler.model.approval import Evidence, Form, PlannedTarget, PostedPlan, Reason, Word
 from reconciler.model.desired import Consent
@@ -212,8 +212,7 @@ def shown_to(evidence: Evidence, word: Word) -> PostedPlan | None:
     submitted = word.submitted_at
     if submitted is None:
         return None
-    of_commit = [p for p in evidence.posted if p.head_sha == word.commit and p.updated_at <= submitted]
-    return max(of_commit, key=lambda posted: posted.updated_at, default=None)
+    return latest([p for p in evidence.posted if p.head_sha == word.commit and p.updated_at <= submitted])
 
 
 def consent_mode(evidence: Evidence) -> Consent:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reconciler.approvals.order import before
+from reconciler.approvals.order import before, latest
 from reconciler.model.approval import Evidence, FirstSeen, Form, PostedPlan, Word
 from reconciler.model.pull_request import Account, Comment, Review, ReviewState
 
@@ -68,15 +68,20 @@ def standing(evidence: Evidence, account: Account) -> tuple[Word, ...]:
 
     Of its reviews the last in the forge's order and the last by its clock: one and the same, unless the forge is
     inconsistent. Of its commands the last one, where it objects and no approving review came certainly later. A click
-    is never taken back by a comment.
+    is never taken back by a comment. What became an approval by an edit, which any writer can make, answers nothing.
     """
     reviews = [word for word in reviews_in(evidence) if is_by(word, account.id)]
     last = _last_of(reviews)
-    commands = [word for word in commands_in(evidence) if is_by(word, account.id)]
+    commands = [word for word in commands_in(evidence) if is_by(word, account.id) and not turned_into_approval(word)]
     objection = commands[-1] if commands and commands[-1].state is not ReviewState.APPROVED else None
     if objection is None or any(_answers(word, objection) for word in last):
         return last
     return (*last, objection)
+
+
+def turned_into_approval(word: Word) -> bool:
+    """Whether a comment approves since it was edited, by whomever."""
+    return word.edited and word.state is ReviewState.APPROVED
 
 
 def vanished(evidence: Evidence, account: int) -> Iterator[FirstSeen]:
@@ -138,5 +143,4 @@ def _of_comment(evidence: Evidence, comment: Comment, state: ReviewState) -> Wor
 
 def shown_at(evidence: Evidence, comment: Comment) -> PostedPlan | None:
     """The plan that stood on the pull request when a comment was written."""
-    posted = [plan for plan in evidence.posted if plan.updated_at <= comment.created_at]
-    return max(posted, key=lambda plan: plan.updated_at, default=None)
+    return latest([plan for plan in evidence.posted if plan.updated_at <= comment.created_at])

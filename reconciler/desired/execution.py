@@ -408,7 +408,10 @@ class _Work:
             target = f"/run/secrets/{target}"
         mode = result.get("mode")
         if isinstance(mode, str):
-            result["mode"] = int(mode, 8)
+            if re.fullmatch(r"0?o?[0-7]{1,4}", mode):
+                result["mode"] = int(mode, 8)
+            else:
+                self.problem(where, f"service '{service}': mode '{mode}' is no octal number", 'write it as "0444"')
         item = (self.model.get(section) or {}).get(key) or {}
         content, told = self._content(where, service, section, key, item)
         if content is not None:

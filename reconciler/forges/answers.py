@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from reconciler.model.pull_request import Account, Comment, PullRequest, Push, TimelineEvent, TimelineKind
+from reconciler.model.pull_request import Account, Comment, PullRequest, Push, ReviewState, TimelineEvent, TimelineKind
 
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}\z")]
 
@@ -145,11 +145,15 @@ class CommitAnswer(Answer):
 
 class DismissedAnswer(Answer):
     review_id: int
+    state: str | None = None
 
 
 KINDS = {kind.value: kind for kind in TimelineKind} | {
     "automatic_base_change_succeeded": TimelineKind.BASE_CHANGED,  # the base branch was deleted (gate 26)
 }
+
+
+SAID = {state.value.lower(): state for state in (ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED)}
 
 
 class EventAnswer(Answer):
@@ -164,6 +168,7 @@ class EventAnswer(Answer):
             account_of(self.actor),
             self.created_at,
             self.dismissed_review.review_id if self.dismissed_review is not None else None,
+            SAID.get(self.dismissed_review.state or "") if self.dismissed_review is not None else None,
         )
 
 

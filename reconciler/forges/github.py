@@ -34,6 +34,7 @@ from reconciler.model.pull_request import (
     Review,
     ReviewState,
     TimelineEvent,
+    TimelineKind,
 )
 from reconciler.model.revision import CommitInfo
 from reconciler.ports import NewPullRequest, StatusReport
@@ -159,9 +160,9 @@ class GitHub:
         pull, digest = self._pull(number)
         digests.append((f"pulls/{number}", digest))
         reviews = self._reviews(number, gaps, digests)
-        between = self._read_between(pull, gaps)
-        digests += between.digests
         timeline = self._timeline(number, digests)
+        between = self._read_between(pull, timeline, gaps)
+        digests += between.digests
         comments = self._comments(number, digests)
         permissions = self._permissions(reviews, comments, digests)
         if self._reviews(number, gaps, []) != reviews:
@@ -307,17 +308,18 @@ class GitHub:
             digests.append((name, digest))
         return tuple(found)
 
-    def _read_between(self, pull: PullRequest, gaps: list[str]) -> _Between:
-        """Read once for the same two commits. Where it is not whole, or the activity does not know the head yet, it
-        is read again the next time.
+    def _read_between(self, pull: PullRequest, timeline: Sequence[TimelineEvent], gaps: list[str]) -> _Between:
+        """Read once for the same two commits, as long as nobody forced the head away and back. Where it is not whole,
+        or the newest activity is not of this head yet, it is read again the next time.
         """
-        between = (pull.number, pull.head_sha, pull.base_sha, pull.commit_count, pull.head_ref)
+        forced = sum(event.kind is TimelineKind.HEAD_FORCE_PUSHED for event in timeline)
+        between = (pull.number, pull.head_sha, pull.base_sha, pull.commit_count, pull.head_ref, forced)
         kept = self._between.get(between)
         if kept is None:
             missing: list[str] = []
             digests: list[tuple[str, str]] = []
             kept = _Between(self._commits(pull, missing, digests), self._pushes(pull, digests), digests)
-            known = kept.pushes is None or any(push.after == pull.head_sha for push in kept.pushes)
+            known = kept.pushes is None or any(push.after == pull.head_sha for push in kept.pushes[:1])
             if known and not missing:
                 if len(self._between) >= KEPT_READINGS:
                     self._between.clear()

@@ -45,7 +45,7 @@ def walk(entries: Iterable[StoredEntry]) -> Holds | Broken:
         sequence += 1
         try:
             body = json.loads(entry.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Broken(sequence, "is not JSON")
         if not isinstance(body, dict):
             return Broken(sequence, "is not an object")

@@ -99,12 +99,16 @@ class TimelineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """One event in the forge's order; `at` None where the forge gives no time."""
+    """One event in the forge's order; `at` None where the forge gives no time.
+
+    Of a dismissal `review` is the review's number and `was` what it had said, None where the forge does not tell.
+    """
 
     kind: TimelineKind
     account: Account | None
     at: datetime | None
     review: int | None = None
+    was: ReviewState | None = None
 
 
 @dataclass(frozen=True, slots=True)

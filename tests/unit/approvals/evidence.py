@@ -290,8 +290,10 @@ def landing(
     )
 
 
-def event(kind: str, by: str | None = None, at: str | None = None, review: int | None = None) -> TimelineEvent:
-    return TimelineEvent(TimelineKind(kind), account(by), time_of(at), review)
+def event(
+    kind: str, by: str | None = None, at: str | None = None, review: int | None = None, was: str | None = None
+) -> TimelineEvent:
+    return TimelineEvent(TimelineKind(kind), account(by), time_of(at), review, ReviewState(was) if was else None)
 
 
 ROLES = {"author": "write", "reviewer": "write", "reviewers-other-account": "write", "second": "maintain"} | {
