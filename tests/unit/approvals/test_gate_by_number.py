@@ -10,6 +10,7 @@ import pytest
 from reconciler.approvals.catalogue import GROUPS, WAYS, Answer
 from tests.gate.__main__ import main, run
 from tests.gate.case_files import CASES, Unreadable, read, schema
+from tests.gate.doors import EVIDENCE
 
 ROOT = Path(__file__).parents[3]
 FILES = tuple(read(CASES))
@@ -76,3 +77,7 @@ def test_a_file_that_is_not_in_the_form_is_refused(tmp_path: Path, text: str | N
 
 def test_the_form_of_a_case_file_is_published() -> None:
     assert json.loads((ROOT / "docs/reference/schemas/gate-case.json").read_text()) == schema()
+
+
+def test_the_form_of_the_evidence_is_published() -> None:
+    assert json.loads((ROOT / "docs/reference/schemas/gate-evidence.json").read_text()) == EVIDENCE.json_schema()
