@@ -135,16 +135,18 @@ def held(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
 
 
 def reviewers_who_matter(evidence: Evidence) -> tuple[Account, ...]:
-    """Accounts of registered persons (under any version of the rules) who said something and may write; a role that is
-    not known counts as writing, because an objection is not lost for want of an answer.
+    """Accounts of registered persons (under any version of the rules) who said something and may write, or might when
+    they were first heard: nobody is demoted out of an objection (19). A role that is not known counts as writing,
+    because an objection is not lost for want of an answer.
     """
+    heard = {seen.account for seen in evidence.first_seen if seen.role in WRITERS}
     accounts: dict[int, Account] = {}
     for word in (*reviews_in(evidence), *commands_in(evidence)):
         account = word.account
         if account is None or all(rules.principals.person_of(account.id) is None for rules in evidence.rule_sets):
             continue
         role = role_of(evidence.reading, account)
-        if role is None or role in WRITERS:
+        if role is None or role in WRITERS or account.id in heard:
             accounts.setdefault(account.id, account)
     return tuple(accounts.values())
 
