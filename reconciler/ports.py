@@ -47,6 +47,9 @@ class Source(Protocol):
 
     def commit(self, sha: str) -> CommitInfo: ...
 
+    def on_a_branch(self, sha: str) -> bool:
+        """Whether a branch of the repository itself contains this commit; a fork's commits are in the mirror too."""
+
     def is_ancestor(self, older: str, newer: str) -> bool: ...
 
     def first_parents(self, older: str, newer: str) -> tuple[CommitInfo, ...]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "deployments": ("records", "List and show deployment records."),
     "ledger": ("records", "Show, verify and export the ledger."),
     "rollback": ("change", "Open a revert pull request for an environment."),
+    "break-glass": ("break_glass", "Deploy past the gate in an emergency: signed, announced, marked."),
     "suspend": ("change", "Stop deploying and healing an environment."),
     "resume": ("change", "Let a suspended environment go on."),
     "hosts": ("hosts", "List, check and scan hosts."),
@@ -41,7 +42,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"reconciler.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

@@ -66,6 +66,8 @@ def status_command(config: Path) -> Answer:
     lines = []
     for e in found:
         hold = f"  {e['hold'] or ''} {e['reason']}".rstrip()
+        if e["broken_glass"] and e["hold"] != "BrokenGlass":
+            hold += f"  (BrokenGlass: {', '.join(each['deployment'] for each in e['broken_glass'])})"
         lines.append(f"{e['environment']:<28} {e['sync']:<10} {e['health']:<12} {(e['revision'] or '-')[:12]}{hold}")
         lines += [f"  {text}" for text in queries.remarks(e)]
     return Answer(found, text_of(lines) or "nothing is known yet; does `reconciler serve` run?")
@@ -85,6 +87,14 @@ def why_command(environment: str, config: Path) -> Answer:
     if found["reason"]:
         lines.append(f"  {found['hold'] or 'note'}: {found['reason']}")
     lines += [f"  note: {text}" for text in queries.remarks(found)]
+    for each in found["broken_glass"] or ():
+        lines.append(f"  glass broken by {' and '.join(each['by'])} at {each['since']}: {each['deployment']}")
+        lines.append(f"    why: {each['reason']} ({each['ticket']})")
+        lines += [f"    plan: {target} {digest}" for target, digest in sorted(each["plans"].items())]
+        if each["review_by"]:
+            lines.append(f"    missing: a review by another person until {each['review_by']}")
+        if not each["reproduced"]:
+            lines.append("    missing: a pull request that reproduces what runs")
     decision = found.get("decision")
     if decision:
         lines.append(f"  gate: {decision['outcome']}")

@@ -31,6 +31,7 @@ CAPABILITIES = (
     Capability("hosts list", "status:read", False),
     Capability("hosts check", "status:read", False),
     Capability("rollback", "rollback:propose", True),
+    Capability("break-glass", "glass:break", True),
     Capability("suspend", "environment:suspend", True),
     Capability("resume", "environment:suspend", True),
     Capability("trust show", "status:read", False),

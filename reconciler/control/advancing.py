@@ -6,7 +6,7 @@ what nobody approved holds it until a later, approved boundary undoes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reconciler import approvals
@@ -16,6 +16,7 @@ from reconciler.control import (
     execution,
     history,
     host_records,
+    marks,
     pinning,
     planning,
     publishing,
@@ -193,7 +194,8 @@ def _readable(parts: Parts, revision: str) -> Snapshot | None:
 def _failed(parts: Parts, name: EnvironmentName, revision: str) -> Stopped | None:
     """A deployment of this revision that was authorised and did not get there; the same plan is not tried again."""
     for deployment in parts.deployments.of_environment(name):
-        if deployment.revision != revision or deployment.kind is DeploymentKind.HEAL or not deployment.outcome.final:
+        past = deployment.kind in (DeploymentKind.HEAL, DeploymentKind.BREAK_GLASS)
+        if deployment.revision != revision or past or not deployment.outcome.final:
             continue
         if deployment.outcome in (DeploymentState.SUCCEEDED, DeploymentState.CANCELLED):
             continue
@@ -307,7 +309,7 @@ class _Walk:
         publishing.record_gate(self.parts, f"landing/{step.revision}/{self.name}", found, gate)
         if plans and isinstance(gate, Stale | Waiting):
             publishing.ask_again(self.parts, reading, plans, gate, step.first_parent)
-        self.kind, self.reading = kind, reading
+        self.kind, self.reading, self.found = kind, reading, found
         return gate
 
     def land(self, step: history.Landed, change: changes.Change) -> Deploy | Stopped:
@@ -327,8 +329,12 @@ class _Walk:
         if refusal is not None:
             return refusal
         gate = self.decide(step, change, plans, now)
+        marked = marks.live(remembering.record(self.parts, self.name).detail)
         if not isinstance(gate, Open):
-            return _closed(gate, step.revision)
+            stopped = _closed(gate, step.revision)
+            return replace(stopped, authorised=True) if marked and self.only_the_plan_moved() else stopped
+        if marked and not self.seen_as_it_is(gate, plans):
+            return self.over_the_mark(step, plans, marked)
         pull = self.reading.pull_request
         return Deploy(
             revision=step.revision,
@@ -348,9 +354,42 @@ class _Walk:
             reverts=self.kind.reverts.id if self.kind.reverts else None,
         )
 
+    def seen_as_it_is(self, gate: Open, plans: tuple[planning.TargetPlan, ...]) -> bool:
+        """After break-glass a landing goes on where it reproduces what runs, or where somebody approved exactly these
+        plans, which were made against what runs; consent to the revision, or that nobody was needed, is not enough.
+        """
+        if all(plan.plan.empty for plan in planning.planned(plans)):
+            return True
+        pull = self.reading.pull_request
+        shown = [plan for plan in evidence.posted(self.parts, self.reading) if plan.head_sha == pull.head_sha][-1:]
+        digests = dict(shown[0].digests) if shown else {}
+        same = all(digests.get(plan.target) == plan.plan.digest for plan in planning.planned(plans))
+        return bool(shown) and same and any(given.submitted_at >= shown[0].updated_at for given in gate.approvals)
+
+    def only_the_plan_moved(self) -> bool:
+        """Whether the revision has all the consent that it needs, to another plan than break-glass has left to do. Such
+        a landing waits, and a later one is approved with a plan that shows it too.
+        """
+        bound = tuple(
+            replace(rules, environments=tuple(replace(each, bind="revision") for each in rules.environments))
+            for rules in self.found.rule_sets
+        )
+        return isinstance(approvals.decide(replace(self.found, rule_sets=bound), self.parts.clock.now()), Open)
+
+    def over_the_mark(
+        self, step: history.Landed, plans: tuple[planning.TargetPlan, ...], marked: tuple[marks.Break, ...]
+    ) -> Stopped:
+        """It would undo an emergency's work without anybody having seen that: the plan is shown, and waits."""
+        waiting = Waiting(("an approval of the plan that is made against what runs since then",), ())
+        publishing.ask_again(self.parts, self.reading, plans, waiting, step.first_parent)
+        text = "this would undo what runs since the glass was broken; approve the plan as it is now"
+        return Stopped(marks.HOLD, f"{text}: {marks.text(marked, None)}", step.revision, authorised=True)
+
 
 def _blocks(stopped: Stopped | None) -> bool:
-    """A failed deployment was authorised and does not stand in the way of the next landing; all else does."""
+    """What was authorised and failed, or would undo what broke the glass, does not stand in the way of the next
+    landing, whose plan shows it as well; all else does.
+    """
     return stopped is not None and not stopped.authorised
 
 

@@ -98,7 +98,11 @@ def kind_of(parts: Parts, pull: PullRequest, change: Change) -> Kind:
     now = planning.inputs(parts, change.after, name)
     history = parts.deployments.of_environment(name)
     earlier = history[history.index(claimed) + 1 :] if claimed in history else ()
-    states = {parts.deployments.context(d.id).get("inputs") for d in earlier if d.outcome is DeploymentState.SUCCEEDED}
+    states = {
+        parts.deployments.context(d.id).get("inputs")
+        for d in earlier
+        if d.outcome is DeploymentState.SUCCEEDED and d.kind is not DeploymentKind.BREAK_GLASS
+    }  # what was deployed past the gate is no state to go back to
     if not approvals.goes_back(now, states):
         return Kind(DeploymentKind.CHANGE)
     return Kind(DeploymentKind.ROLLBACK, claimed)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from reconciler import approvals, diff, policy
-from reconciler.control import evidence, execution, planning, remembering
+from reconciler.approvals import emergency
+from reconciler.control import evidence, execution, marks, planning, remembering
 from reconciler.control.advancing import UpToDate
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
@@ -24,9 +25,12 @@ from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord
 
 HEALABLE = (ShipFiles, PullImage, CreateService, RecreateService, StartService, ScaleService)
+UNAPPROVED = (DeploymentKind.HEAL, DeploymentKind.BREAK_GLASS)  # what they ran, no pull request has approved by that
 BACKOFF = (timedelta(seconds=10), timedelta(seconds=30), timedelta(minutes=5))
 FLAPPING = timedelta(hours=1)
 UNREACHABLE_AGAIN = timedelta(seconds=10)
+NEVER_BEGAN = emergency.LIVES
+OVERDUE_AFTER = timedelta(seconds=1)  # so that the look that is due then finds the time to be over
 RECORDS = 1000  # deployments of one environment in which an approved image is looked for
 
 
@@ -51,6 +55,7 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
     environment = place.at.state.environment(name)
     if environment is None or now.deployment is None:
         return Seen(remembering.write(parts, name, remembering.freed))
+    ended = _ended_breaks(parts, now)  # before the hosts are looked at, so that what they show comes after it
     plans = planning.plan_environment(parts, place.at, place.at, name)
     for away in planning.unplanned(plans):
         reason = f"{away.target}: {away.error}"
@@ -59,6 +64,9 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
     health = worst(s.health for plan in seen for s in diff.health(plan.prepared.desired, plan.observed))
     drifted = [plan for plan in seen if plan.plan.changes]
     known = now.detail.get("drift")
+    detail = remembering.record(parts, name).detail  # as it is after the hosts were looked at
+    if marks.live(detail) or (marks.of(detail) and not drifted):
+        return _marked(parts, name, health, place.revision, ended, drifted)
     if not drifted or environment.drift is DriftMode.OFF:
         if known:
             parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, parts.clock.now())
@@ -90,8 +98,55 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
     )
 
 
+def _ended_breaks(parts: Parts, now: EnvironmentRecord) -> frozenset[str]:
+    """The marks whose deployment has ended, whatever became of it; one that never began has after some time."""
+    found = set()
+    for each in marks.live(now.detail):
+        deployment = parts.deployments.get(each.deployment)
+        old = parts.clock.now() - datetime.fromisoformat(each.since) > NEVER_BEGAN
+        if deployment.outcome.final if deployment is not None else old:
+            found.add(each.deployment)
+    return frozenset(found)
+
+
+def _marked(
+    parts: Parts,
+    name: EnvironmentName,
+    health: Health,
+    revision: str,
+    ended: frozenset[str],
+    drifted: Sequence[Planned],
+) -> Seen:
+    """After break-glass: what it did is no drift to be healed away, whatever the environment says. Where nothing
+    differs any more, git has caught up with it or it was undone.
+    """
+    now = parts.clock.now()
+    known = remembering.record(parts, name).detail.get("drift")
+    drift = _remember(parts, name, known, drifted) if drifted else None
+    if drift is None:
+        remembering.reproduced(parts, name, {"revision": revision, "pull_request": None}, only=ended)
+        if known:
+            parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, now)
+
+    def change(record: EnvironmentRecord) -> EnvironmentRecord:
+        left = marks.of(record.detail)
+        reason = marks.text(left, now)
+        if drift is None:
+            return replace(_synced(record, health), hold_reason=reason)
+        return _drifted(record, health, drift, marks.HOLD if left else None, reason)
+
+    found = remembering.write(parts, name, change)
+    due = [
+        datetime.fromisoformat(each.review_by) - now for each in marks.of(found.detail) if each.review_by is not None
+    ]
+    ahead = [wait for wait in due if wait > timedelta(0)]
+    return Seen(found, min(ahead) + OVERDUE_AFTER if ahead else None)
+
+
 def _unreachable(now: EnvironmentRecord, reason: str) -> EnvironmentRecord:
     unknown = replace(now, sync=Sync.UNKNOWN.value, health=Health.UNKNOWN.value)
+    if marks.of(now.detail):
+        return remembering.freed(unknown)
     return replace(unknown, hold=None, hold_reason=reason)
 
 
@@ -108,7 +163,7 @@ def _drifted(
 
 
 def _remember(
-    parts: Parts, name: EnvironmentName, known: Mapping[str, Any] | None, drifted: list[Planned]
+    parts: Parts, name: EnvironmentName, known: Mapping[str, Any] | None, drifted: Sequence[Planned]
 ) -> dict[str, Any]:
     """The drift's record: what and since when; a new kind of drift is a new ledger entry."""
     digests = {str(plan.target): plan.plan.digest for plan in drifted}
@@ -194,7 +249,7 @@ def _approved_images(parts: Parts, name: EnvironmentName, target: str, wanted: s
     for deployment in parts.deployments.of_environment(name, RECORDS):
         if wanted <= images.keys():
             break
-        if deployment.kind is not DeploymentKind.HEAL and deployment.outcome is DeploymentState.SUCCEEDED:
+        if deployment.kind not in UNAPPROVED and deployment.outcome is DeploymentState.SUCCEEDED:
             plan = (parts.deployments.context(deployment.id).get("plans") or {}).get(target) or {}
             for reference, deploy_as in plan.get("images") or ():
                 images.setdefault(reference, deploy_as)

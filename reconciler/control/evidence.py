@@ -41,15 +41,7 @@ def judge(
     )
     deploying = Action.ROLLBACK if kind.kind is DeploymentKind.ROLLBACK else Action.DEPLOY
     actions = ((deploying,) if targets else ()) + change.rules.actions
-    by_target = {plan.target: plan for plan in plans}
-    request = policy.PolicyRequest(
-        actions=actions,
-        targets=tuple(_facts(parts, change, target, by_target.get(target)) for target in targets),
-        authors=authors,
-        changed_files=change.files,
-        findings=(*change.rules.findings, *policy.unseen(change.files, change.after.tree.files)),
-        removal=_removal(parts, change),
-    )
+    request = asked_of_policy(parts, change, plans, targets, actions, authors)
     return tuple(
         RuleSet(
             origin=origin,
@@ -58,6 +50,26 @@ def judge(
             environments=tuple(_gate_rules(change, target, rules) for target in targets),
         )
         for origin, rules in origins.items()
+    )
+
+
+def asked_of_policy(
+    parts: Parts,
+    change: Change,
+    plans: Sequence[TargetPlan],
+    targets: Sequence[Target],
+    actions: tuple[Action, ...],
+    authors: tuple[int | None, ...],
+) -> policy.PolicyRequest:
+    """What the policy is asked about a change: who wants to do what to which targets."""
+    by_target = {plan.target: plan for plan in plans}
+    return policy.PolicyRequest(
+        actions=actions,
+        targets=tuple(_facts(parts, change, target, by_target.get(target)) for target in targets),
+        authors=authors,
+        changed_files=change.files,
+        findings=(*change.rules.findings, *policy.unseen(change.files, change.after.tree.files)),
+        removal=_removal(parts, change),
     )
 
 

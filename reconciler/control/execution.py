@@ -24,7 +24,7 @@ class Deploy:
     """What has been authorised: these plans for this environment at this revision.
 
     `before` is the revision that was deployed last (None at first), `inputs` the digest of all that the environment is
-    made of.
+    made of. `despite_suspension` is for break-glass alone, whose signers may say so.
     """
 
     revision: str
@@ -35,26 +35,36 @@ class Deploy:
     authority: Authority
     kind: DeploymentKind
     reverts: str | None = None
+    despite_suspension: bool = False
 
 
-def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
-    """Store the deployment, its approved plans and its intent in the ledger; the id. Twice is as good as once."""
-    plans = {str(plan.target): plan.plan.digest for plan in deploy.plans}
-    whole = next(iter(plans.values())) if len(plans) == 1 else digest(plans)
+def identity(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
+    """The id that it has or will have once it is queued."""
+    whole = _whole({str(plan.target): plan.plan.digest for plan in deploy.plans})
     attempt = sum(
         1
         for earlier in parts.deployments.of_environment(name)
         if earlier.outcome.final and (earlier.revision, earlier.plan_digest) == (deploy.revision, whole)
     )
-    identity = {"environment": str(name), "revision": deploy.revision, "plan": whole, "kind": deploy.kind.value}
+    what = {"environment": str(name), "revision": deploy.revision, "plan": whole, "kind": deploy.kind.value}
+    return f"d-{digest({**what, 'attempt': attempt})[:16]}"
+
+
+def _whole(plans: Mapping[str, str]) -> str:
+    return next(iter(plans.values())) if len(plans) == 1 else digest(plans)
+
+
+def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
+    """Store the deployment, its approved plans and its intent in the ledger; the id. Twice is as good as once."""
+    plans = {str(plan.target): plan.plan.digest for plan in deploy.plans}
     deployment = Deployment(
-        id=f"d-{digest({**identity, 'attempt': attempt})[:16]}",
+        id=identity(parts, name, deploy),
         kind=deploy.kind,
         project=name.project,
         environment=name.environment,
         hosts=tuple(sorted(plan.target.host for plan in deploy.plans)),
         revision=deploy.revision,
-        plan_digest=whole,
+        plan_digest=_whole(plans),
         authority=deploy.authority,
         started_at=parts.clock.now(),
         finished_at=None,
@@ -70,6 +80,7 @@ def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
         "waves": [list(wave) for wave in _waves(deploy)],
         "pause": deploy.environment.rollout.pause.total_seconds(),
         "max_failed_hosts": deploy.environment.rollout.max_failed_hosts,
+        "despite_suspension": deploy.despite_suspension,
     }
     if parts.deployments.begin(deployment, context):
         parts.ledger.append(
@@ -116,7 +127,7 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
             fingerprinter=parts.fingerprinter,
             progress=parts.progress,
             owner=parts.owner,
-            still_allowed=lambda: still_allowed(parts, name, after.state.environment(name), held),
+            still_allowed=lambda: still_allowed(parts, record, context, after.state.environment(name), held),
             may_begin=keeper.may_begin,
             keep=keeper.keep,
         )
@@ -138,16 +149,29 @@ def _prepare(
             return replace(prepared, plan=decode_plan(plans[str(target)]))
 
 
-def still_allowed(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | None, held: Held) -> str | None:
-    """Asked before each wave: why it must stop here, None when it may go on."""
+def still_allowed(
+    parts: Parts, record: Deployment, context: Mapping[str, Any], environment: EnvironmentSpec | None, held: Held
+) -> str | None:
+    """Asked before each wave: why it must stop here, None when it may go on. Break-glass passes windows, and a
+    suspension where its signers said so.
+    """
     if held.lost is not None:
         return held.lost
-    return hold(parts, name, environment)
+    name = remembering.environment_of(record)
+    if record.kind is not DeploymentKind.BREAK_GLASS:
+        return hold(parts, name, environment)
+    return None if context.get("despite_suspension") else suspended(parts, name)
 
 
 def hold(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | None) -> str | None:
     """What stops every path alike (gate 58): a suspension, or a window that denies now."""
-    suspended = remembering.record(parts, name).detail.get("suspended")
-    if suspended:
-        return f"suspended: {suspended}"
+    reason = suspended(parts, name)
+    if reason is not None:
+        return reason
     return windows.closed(environment.windows, parts.clock.now()) if environment is not None else None
+
+
+def suspended(parts: Parts, name: EnvironmentName) -> str | None:
+    """Whether somebody suspended the environment, and why."""
+    reason = remembering.record(parts, name).detail.get("suspended")
+    return f"suspended: {reason}" if reason else None

@@ -21,7 +21,7 @@ from reconciler.model.revision import CleanMerge, MergeConflict
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord
 
-WAITING_FOR_WORDS = ("AwaitingConsent", "Held", "Parked")
+WAITING_FOR_WORDS = ("AwaitingConsent", "BrokenGlass", "Held", "Parked")
 """What somebody can end by saying something on the forge, of which nothing in git tells."""
 
 

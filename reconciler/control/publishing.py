@@ -9,17 +9,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.control import evidence
+from reconciler.control import evidence, marks
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, TargetPlan, planned, unplanned
 from reconciler.model.approval import Evidence, Gate, Open, RuleSet
-from reconciler.model.deployment import Deployment, DeploymentState
+from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.errors import Retryable
 from reconciler.model.pull_request import Comment, PullRequestReading
 from reconciler.ports import StatusReport
 from reconciler.reports import comment as comments
 from reconciler.reports import gate as gates
 from reconciler.reports import statuses
+from reconciler.reports.escape import inline
 from reconciler.reports.plan import change_lines
 
 MOST_DIFFERENCES = 20
@@ -41,7 +42,7 @@ def post(
         [f"{away.target} is not planned: {away.error}" for away in unplanned(plans)],
     )
     rules = judged[0]
-    remarks = gates.remarks(rules, [plan.plan.digest for plan in planned(plans)])
+    remarks = (*gates.remarks(rules, [plan.plan.digest for plan in planned(plans)]), *_marks(parts, plans))
     body = comments.comment_markdown(section, rules.verdict, gate, remarks)
     texts = statuses.statuses(
         [plan.plan for plan in planned(plans)],
@@ -51,6 +52,30 @@ def post(
         unobserved=[away.target for away in unplanned(plans)],
     )
     _say(parts, reading, body, texts, decision(gate), planned(plans) if section.fits else None)
+
+
+def _marks(parts: Parts, plans: Sequence[TargetPlan]) -> tuple[str, ...]:
+    """What has to be known of environments whose glass was broken: the plans are made against what runs since then."""
+    names = sorted({plan.target.environment_name for plan in plans})
+    known = [(name, parts.states.environment(name)) for name in names]
+    marked = [(name, marks.of(record.detail)) for name, record in known if record is not None]
+    return tuple(
+        f"{name} is marked {marks.HOLD}, and this plan is made against what runs since then: "
+        f"{marks.text(found, parts.clock.now())}"
+        for name, found in marked
+        if found
+    )
+
+
+def announced(parts: Parts, revision: str, text: str, whole: str) -> None:
+    """Before anybody breaks the glass: the status `reconciler/deploy` on the revision, and a comment on the open pull
+    requests that have it for their head. ReconcilerError where the forge does not take it.
+    """
+    parts.told.discard(revision)
+    parts.forge.write_status(revision, _report(statuses.status(statuses.DEPLOY, statuses.ERROR, text)))
+    for pull in parts.forge.pull_requests_of(revision):
+        if pull.state == "open" and pull.head_sha == revision:
+            parts.forge.write_comment(pull.number, None, f"### {inline(text)}\n\n{inline(whole, 2000)}\n")
 
 
 def unplannable(parts: Parts, reading: PullRequestReading, text: str) -> None:
@@ -157,7 +182,7 @@ def deployed(parts: Parts, revision: str) -> None:
     parts.told.discard(revision)
     latest: dict[str, Deployment] = {}
     for deployment in parts.deployments.of_revision(revision):
-        if deployment.kind.value in ("change", "rollback"):
+        if deployment.kind.value in ("change", "rollback", "break-glass"):
             latest[f"{deployment.project}/{deployment.environment}"] = deployment
     held = {
         str(record.name): f"{record.name} held: {record.hold_reason}"
@@ -185,6 +210,8 @@ def told(parts: Parts, revision: str) -> bool:
 
 
 def _badness(deployment: Deployment) -> int:
+    if deployment.kind is DeploymentKind.BREAK_GLASS:
+        return 3
     if deployment.outcome is DeploymentState.SUCCEEDED:
         return 0
     return 2 if deployment.outcome.final else 1

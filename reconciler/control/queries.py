@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from reconciler import diff
 from reconciler.apply.execution import subject_of
-from reconciler.control import drifting, judging, planning, remembering
+from reconciler.control import drifting, judging, marks, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Snapshot, TargetPlan
 from reconciler.model.approval import Gate
@@ -62,6 +62,7 @@ def environment_data(record: EnvironmentRecord) -> dict[str, Any]:
         "drift": record.detail.get("drift"),
         "trust_reset": record.detail.get("trust_reset"),
         "host_record": record.detail.get("host_record"),
+        "broken_glass": record.detail.get(marks.KEY),
         "updated_at": record.updated_at.isoformat(),
     }
 

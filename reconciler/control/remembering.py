@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler.control import planning
+from reconciler.control import marks, planning
 from reconciler.control.parts import Parts
 from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound, UntrustedHistory
 from reconciler.model.health import Health, Sync
-from reconciler.model.target import EnvironmentName
+from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.reports.gate import approval_json
 
@@ -100,8 +100,12 @@ def verified(parts: Parts, name: EnvironmentName, revision: str) -> EnvironmentR
 
 
 def freed(now: EnvironmentRecord) -> EnvironmentRecord:
-    """Nothing holds it."""
-    return replace(now, hold=None, hold_reason="", hold_commit=None)
+    """Nothing holds it, but for the mark that is there since somebody broke its glass."""
+    marked = marks.of(now.detail)
+    if not marked:
+        return replace(now, hold=None, hold_reason="", hold_commit=None)
+    reason = now.hold_reason if now.hold == marks.HOLD else marks.text(marked, None)
+    return replace(now, hold=marks.HOLD, hold_reason=reason, hold_commit=None)
 
 
 def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit: str | None) -> EnvironmentRecord:
@@ -122,8 +126,14 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
     if parts.ledger.latest("deployment-finished", finished.id) is None:
         parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
     name = environment_of(finished)
-    if finished.outcome is DeploymentState.SUCCEEDED:
+    if finished.kind is DeploymentKind.BREAK_GLASS:
+        _broken(parts, name, finished)
+    elif finished.outcome is DeploymentState.SUCCEEDED:
         moves = finished.kind is not DeploymentKind.HEAL
+        if moves:
+            approvers = [given.person for given in finished.authority.approvals]
+            how = {"revision": finished.revision, "pull_request": finished.authority.pull_request}
+            reproduced(parts, name, how | {"deployment": finished.id}, approvers)
         write(
             parts,
             name,
@@ -157,6 +167,107 @@ def _after(detail: Mapping[str, Any], finished: Deployment) -> dict[str, Any]:
     return {key: value for key, value in detail.items() if key not in over}
 
 
+def _broken(parts: Parts, name: EnvironmentName, finished: Deployment) -> None:
+    """Break-glass is not what was approved: the verified revision and the last deployment stay what they were, and the
+    mark stays however it ended. Only where nothing was begun there is nothing to mark.
+    """
+    targets = [Target(name.project, name.environment, host) for host in finished.hosts]
+    if finished.outcome is DeploymentState.CANCELLED and not any(
+        parts.deployments.begun(finished.id, target) for target in targets
+    ):
+        never_began(parts, name, finished.id, finished.reason)
+        return
+    reason = marks.text(marks.of(record(parts, name).detail), parts.clock.now())
+    if finished.outcome is not DeploymentState.SUCCEEDED:
+        reason = f"{finished.id} {finished.outcome.value}: {finished.reason}; {reason}"
+    write(
+        parts,
+        name,
+        lambda now: replace(
+            now,
+            hold=marks.HOLD,
+            hold_reason=reason,
+            hold_commit=None,
+            sync=Sync.OUT_OF_SYNC.value,
+            health=finished.health.value,
+        ),
+    )
+
+
+def never_began(parts: Parts, name: EnvironmentName, deployment: str, why: str) -> None:
+    """Nothing was done by it, and so nothing is left to be marked."""
+    if any(each.deployment == deployment for each in marks.of(record(parts, name).detail)):
+        _ended(parts, name, deployment, {"how": f"nothing was done: {why}"})
+        _change_mark(parts, name, deployment, lambda _: None)
+
+
+def reproduced(
+    parts: Parts,
+    name: EnvironmentName,
+    how: Mapping[str, Any],
+    approvers: Iterable[str] = (),
+    only: Container[str] | None = None,
+) -> None:
+    """What runs is what git has again, by a landing or because it was undone: the marks end, but for a review that is
+    still due. `approvers` of the landing who did not break the glass have reviewed it; `only` names the deployments
+    whose marks these are, all when it is None.
+    """
+    for one in marks.live(record(parts, name).detail):
+        if only is not None and one.deployment not in only:
+            continue
+        others = sorted(set(approvers) - set(one.by))
+        if one.review_by is None or others:
+            looked = {"reviewed_by": others} if one.review_by is not None else {}
+            _ended(parts, name, one.deployment, {"how": "reproduced", **how, **looked})
+            _change_mark(parts, name, one.deployment, lambda _: None)
+        else:
+            facts = {"glass": one.deployment, **how, "review_by": one.review_by}
+            parts.ledger.append("break-glass-reproduced", str(name), facts, parts.clock.now())
+            _change_mark(parts, name, one.deployment, lambda each: replace(each, reproduced=True))
+
+
+def reviewed(parts: Parts, name: EnvironmentName, one: marks.Break, by: Mapping[str, Any]) -> None:
+    """Another person looked at it in time or late; the mark ends where git has caught up already."""
+    facts = {"glass": one.deployment, "statement": one.statement, **by, "was_due": one.review_by}
+    parts.ledger.append("break-glass-reviewed", str(name), facts, parts.clock.now())
+    _change_mark(parts, name, one.deployment, lambda each: replace(each, review_by=None))
+    if all(each.deployment != one.deployment for each in marks.of(record(parts, name).detail)):
+        _ended(parts, name, one.deployment, {"how": "reviewed"})
+
+
+def _ended(parts: Parts, name: EnvironmentName, ended: str, how: Mapping[str, Any]) -> None:
+    facts = {"glass": ended, **how}
+    parts.ledger.append("break-glass-ended", str(name), facts, parts.clock.now())
+    parts.progress("break_glass.ended", {"environment": str(name), **facts})
+
+
+def _change_mark(
+    parts: Parts, name: EnvironmentName, deployment: str, change: Callable[[marks.Break], marks.Break | None]
+) -> None:
+    """Change one mark (None: it is gone) as it is when it is written: one that another process sets is not lost. A hold
+    of another kind stays.
+    """
+
+    def changed(now: EnvironmentRecord) -> EnvironmentRecord:
+        found = (change(each) if each.deployment == deployment else each for each in marks.of(now.detail))
+        after = replace(now, detail=marks.detail_with(now.detail, [each for each in found if each is not None]))
+        return freed(replace(after, hold=None)) if now.hold in (None, marks.HOLD) else after
+
+    write(parts, name, changed)
+
+
+def mark(parts: Parts, name: EnvironmentName, one: marks.Break) -> EnvironmentRecord:
+    """Mark an environment before the first operation: a crash in between leaves a mark too many and never one too few.
+    Twice is as good as once.
+    """
+
+    def change(now: EnvironmentRecord) -> EnvironmentRecord:
+        others = [each for each in marks.of(now.detail) if each.deployment != one.deployment]
+        return freed(replace(now, hold=None, detail=marks.detail_with(now.detail, [*others, one])))
+
+    return write(parts, name, change)
+
+
 def summary(deployment: Deployment) -> dict[str, Any]:
     """What the ledger keeps of a deployment."""
     return {
@@ -175,5 +286,8 @@ def summary(deployment: Deployment) -> dict[str, Any]:
         "reason": deployment.reason,
         "health": deployment.health.value,
         "reverts": deployment.reverts,
+        "break_glass": {"reason": deployment.authority.reason, "ticket": deployment.authority.ticket}
+        if deployment.kind is DeploymentKind.BREAK_GLASS
+        else None,
         "containers": {str(target.target): dict(target.containers) for target in deployment.targets},
     }

@@ -174,6 +174,7 @@ _Count = Annotated[int, Field(ge=0)]
 Globs = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 ActionWord = Literal[
+    "break_glass",
     "deploy",
     "rollback",
     "restart",

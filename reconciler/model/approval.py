@@ -31,10 +31,13 @@ class PostedPlan:
 
 
 class Form(StrEnum):
-    """How somebody said yes or no: by a click, or by a command in a comment (`/reconciler approve DIGEST`)."""
+    """How somebody said yes or no: by a click, by a command in a comment (`/reconciler approve DIGEST`), or, for
+    break-glass only, by signing a statement that never was on the forge.
+    """
 
     REVIEW = "review"
     COMMENT = "comment"
+    STATEMENT = "statement"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ class TargetResult:
 @dataclass(frozen=True, slots=True)
 class Authority:
     """By what right it was executed: `kind` is approval (a pull request), genesis (trust init), trust-reset (the word
-    of root persons) or heal (an earlier approved state).
+    of root persons), heal (an earlier approved state) or break-glass (persons who signed for it, who then say a
+    `reason` and a `ticket`).
     """
 
     kind: str
@@ -96,6 +97,8 @@ class Authority:
     approvals: tuple[Approval, ...]
     merged_by: str
     attestation: str
+    reason: str = ""
+    ticket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Action(StrEnum):
     ROTATE_SECRET = "rotate_secret"  # noqa: S105 - the name of an action
     APPROVE = "approve"
     MERGE = "merge"
+    BREAK_GLASS = "break_glass"
 
 
 @dataclass(frozen=True, slots=True)

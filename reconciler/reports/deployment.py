@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.model.deployment import Deployment, OperationResult, TargetResult
+from reconciler.model.deployment import Deployment, DeploymentKind, OperationResult, TargetResult
 from reconciler.reports.escape import visible
 from reconciler.reports.gate import said
 
@@ -32,6 +32,10 @@ def lines_of(deployment: Deployment) -> Iterator[str]:
         yield f"  pull request #{authority.pull_request} by {authority.author}, merged by {authority.merged_by}"
     else:
         yield f"  authority   {authority.kind}"
+    if deployment.kind is DeploymentKind.BREAK_GLASS:
+        yield f"  broken by   {', '.join(approval.person for approval in authority.approvals)}: past the gate"
+        yield f"  reason      {authority.reason}"
+        yield f"  ticket      {authority.ticket}"
     for approval in authority.approvals:
         yield f"  approved by {approval.person} ({said(approval)} at {approval.head_sha[:12]})"
     if deployment.reverts is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
-from reconciler.model.approval import Approval, Gate, Open, Reason, Refused, RuleSet, Stale, Waiting
+from reconciler.model.approval import Approval, Form, Gate, Open, Reason, Refused, RuleSet, Stale, Waiting
 from reconciler.model.desired import Consent
 from reconciler.reports.escape import cut, inline, visible
 
@@ -64,7 +64,9 @@ def missing_of(gate: Gate) -> tuple[str, ...]:
 
 
 def said(approval: Approval) -> str:
-    """How somebody approved: `review 12`, `comment 13, signed`."""
+    """How somebody approved: `review 12`, `comment 13, signed`, `statement, signed` for break-glass."""
+    if approval.form is Form.STATEMENT:
+        return "statement, signed"
     return f"{approval.form} {approval.review}{', signed' if approval.key else ''}"
 
 

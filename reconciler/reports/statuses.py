@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.model.approval import Gate, Open, Waiting
-from reconciler.model.deployment import Deployment, DeploymentState
+from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.plan import Plan
 from reconciler.model.target import Target
 from reconciler.model.verdict import Verdict
@@ -88,9 +88,11 @@ def approval_status(gate: Gate) -> StatusText:
 
 
 def deploy_status(deployment: Deployment) -> StatusText:
-    """How far a deployment has come."""
+    """How far a deployment has come. Break-glass is never a success: nobody has approved that commit by it."""
     state = PENDING
-    if deployment.outcome.final:
+    if deployment.kind is DeploymentKind.BREAK_GLASS:
+        state = ERROR
+    elif deployment.outcome.final:
         state = SUCCESS if deployment.outcome is DeploymentState.SUCCEEDED else FAILURE
     return status(DEPLOY, state, summary(deployment))
 

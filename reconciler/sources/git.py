@@ -129,6 +129,20 @@ class GitMirror:
             one, other = self._commit(repository, older), self._commit(repository, newer)
             return one.id == other.id or repository.descendant_of(other.id, one.id)
 
+    def on_a_branch(self, sha: str) -> bool:
+        """Whether some refs/heads/* of the last fetch contains the commit; one that only a pull request's head or
+        nothing at all leads to is on none (gate 42).
+        """
+        with self._repository() as repository:
+            try:
+                wanted = self._commit(repository, sha).id
+            except NotFound:
+                return False
+            heads = {
+                repository.references[name].target for name in repository.references if name.startswith("refs/heads/")
+            }
+            return wanted in heads or any(repository.descendant_of(head, wanted) for head in heads)
+
     def first_parents(self, older: str, newer: str) -> tuple[CommitInfo, ...]:
         """The first-parent commits after `older` up to and with `newer`, oldest first.
 

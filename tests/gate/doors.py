@@ -19,6 +19,7 @@ from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, Rul
 from reconciler.model.verdict import Requirement
 from tests.gate import contents, hosts, others
 from tests.gate.answer import Answer
+from tests.gate.emergency import emergency
 from tests.gate.files import files
 from tests.unit.approvals.evidence import NOW, evidence, time_of
 
@@ -116,4 +117,5 @@ DOORS: Mapping[str, Door] = {
     "said": contents.said,
     "host-record": hosts.host_record,
     "trust-reset": hosts.trust_reset,
+    "emergency": emergency,
 }

@@ -423,7 +423,7 @@ def test_what_is_asked_is_json_and_the_same_each_time(watching: Watching) -> Non
     status, why, drift, plan, deployments, ledger, verified = json.loads(first)
     assert set(status[0]) == {
         "environment", "sync", "health", "hold", "reason", "commit", "revision", "deployment", "suspended", "drift",
-        "trust_reset", "host_record", "updated_at",
+        "trust_reset", "host_record", "broken_glass", "updated_at",
     }  # fmt: skip
     assert why["environment"] == status[0]["environment"] == drift["environment"] == "shop/production"
     assert (drift["sync"], [change["field"] for change in drift["changes"]]) == ("OutOfSync", ["restart"])
