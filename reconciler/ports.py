@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from reconciler.model.chain import StoredEntry
+from reconciler.model.checkpoint import SignedCheckpoint
 from reconciler.model.deployment import Deployment, OperationResult
 from reconciler.model.desired import Bundle, DesiredNetwork, DesiredVolume, HostSpec, Rendered, RenderInput
 from reconciler.model.fingerprint import Fingerprinter
@@ -260,6 +262,48 @@ class Ledger(Protocol):
 
     def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
         """All entries of a kind about a subject, oldest first."""
+
+    def head(self) -> tuple[int, str]:
+        """How many entries there are, and the hash that the last one is stored with (GENESIS when there is none)."""
+
+    def stored(self, after: int = 0) -> Iterator[StoredEntry]:
+        """The entries after a sequence number as they are stored, for a walk over the chain; nothing is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint and when it was made."""
+
+    signed: SignedCheckpoint
+    at: datetime
+
+
+class Checkpoints(Protocol):
+    """The ledger's signed heads, append-only; VerificationFailed where what is kept is none."""
+
+    def add(self, signed: SignedCheckpoint, now: datetime) -> bool:
+        """Keep it; False where one of as many entries or more is kept already."""
+
+    def newest(self) -> KeptCheckpoint | None: ...
+
+    def after(self, size: int) -> tuple[KeptCheckpoint, ...]:
+        """Those of more entries than `size`, oldest first."""
+
+    def copy(self) -> SignedCheckpoint | None:
+        """The newest as it is kept outside of the database."""
+
+
+class Witness(Protocol):
+    """A place outside of the installation that keeps checkpoints, to which it can only add. Retryable on trouble."""
+
+    def known(self, origin: str) -> int:
+        """The size of the newest checkpoint that it is known to have, without asking it; -1 for none."""
+
+    def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
+        """Add checkpoints; those that it has already are left. VerificationFailed where it has another of one size."""
+
+    def checkpoints(self, origin: str | None = None) -> tuple[SignedCheckpoint, ...]:
+        """All that it has of one ledger, or of all, asked now, smallest first. VerificationFailed where one is none."""
 
 
 class Deployments(Protocol):

@@ -65,6 +65,21 @@ class ProposerSettings(_Strict):
     token_file: Path
 
 
+class WitnessSettings(_Strict):
+    """A git repository elsewhere to which each checkpoint of the ledger is pushed, forward only."""
+
+    url: str
+    key_file: Path | None = None
+    known_hosts_file: Path | None = None
+    branch: str = "main"
+
+
+class LedgerSettings(_Strict):
+    """What is done for the ledger beyond keeping it."""
+
+    witness: WitnessSettings | None = None
+
+
 class Settings(_Strict):
     """One control plane. `poll` is how often the forge is asked, `resync` how often every environment is compared."""
 
@@ -73,6 +88,7 @@ class Settings(_Strict):
     database: str
     ssh: SshSettings
     proposer: ProposerSettings | None = None
+    ledger: LedgerSettings = LedgerSettings()
     listen: str = "127.0.0.1:8080"
     poll: Duration = timedelta(seconds=15)
     resync: Duration = timedelta(seconds=60)

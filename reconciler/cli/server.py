@@ -15,6 +15,7 @@ from reconciler.listening import address, listen, url
 from reconciler.model.errors import InvalidInput
 
 SIGNAL_SECONDS = 0.5
+CHECKPOINT_SECONDS = 60  # how often it is looked whether a checkpoint is due
 
 
 @click.command("serve")
@@ -36,7 +37,7 @@ def _serve(config: Path, as_json: bool) -> None:
     from reconciler.api.server import Hooks, build_app
     from reconciler.bootstrap import open_parts, webhook
     from reconciler.control.controller import Controller
-    from reconciler.control.requests import Poll, Resync
+    from reconciler.control.requests import CheckpointDue, Poll, Resync
     from reconciler.settings import read_settings
 
     settings = read_settings(config)
@@ -54,6 +55,7 @@ def _serve(config: Path, as_json: bool) -> None:
         scheduler = BackgroundScheduler(timezone="UTC")
         scheduler.add_job(controller.put, "interval", args=[Poll()], seconds=settings.poll.total_seconds())
         scheduler.add_job(controller.put, "interval", args=[Resync()], seconds=settings.resync.total_seconds())
+        scheduler.add_job(controller.put, "interval", args=[CheckpointDue()], seconds=CHECKPOINT_SECONDS)
         stopping = threading.Event()
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

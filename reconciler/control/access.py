@@ -27,6 +27,7 @@ CAPABILITIES = (
     Capability("approvals reject", "change:approve", True),
     Capability("ledger show", "ledger:read", False),
     Capability("ledger verify", "ledger:read", False),
+    Capability("ledger checkpoint", "ledger:write", True),
     Capability("ledger export", "ledger:read", False),
     Capability("hosts list", "status:read", False),
     Capability("hosts check", "status:read", False),

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.control import evidence, marks
+from reconciler.control import checkpoints, evidence, marks
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, TargetPlan, planned, unplanned
 from reconciler.model.approval import Evidence, Gate, Open, RuleSet
@@ -220,15 +220,17 @@ def _badness(deployment: Deployment) -> int:
 def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
     facts = {"state": text.state, "description": text.description}
     latest = parts.ledger.latest("deploy-status", sha)
-    if latest is not None and _data(latest.body) == facts:
+    said = _data(latest.body) if latest is not None else {}
+    if {name: said.get(name) for name in facts} == facts:  # a new anchor alone says nothing new of the deployment
         parts.told.add(sha)
         return
+    anchor = checkpoints.anchor(parts)
     try:
-        parts.forge.write_status(sha, _report(text))
+        parts.forge.write_status(sha, _report(statuses.anchored(text, anchor)))
     except Retryable as error:
         parts.progress("status.delayed", {"revision": sha, "reason": str(error)})
         return
-    parts.ledger.append("deploy-status", sha, facts, parts.clock.now())
+    parts.ledger.append("deploy-status", sha, {**facts, "anchor": anchor}, parts.clock.now())
     parts.told.add(sha)
 
 

@@ -20,6 +20,14 @@ ledger = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
 deployments = Table(
     "deployments",
     metadata,
