@@ -296,8 +296,8 @@ class Checkpoints(Protocol):
 class Witness(Protocol):
     """A place outside of the installation that keeps checkpoints, to which it can only add. Retryable on trouble."""
 
-    def known(self, origin: str) -> int:
-        """The size of the newest checkpoint that it is known to have, without asking it; -1 for none."""
+    def newest(self, origin: str) -> SignedCheckpoint | None:
+        """The newest checkpoint of a ledger that it is known to have, without asking it."""
 
     def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
         """Add checkpoints; those that it has already are left. VerificationFailed where it has another of one size."""
@@ -309,8 +309,9 @@ class Witness(Protocol):
 class Deployments(Protocol):
     """Deployment records and the journal of those that are under way."""
 
-    def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
-        """Store a queued deployment with what a resumption needs; False when this id exists already.
+    def begin(self, deployment: Deployment, context: Mapping[str, Any], entry: Mapping[str, Any] | None = None) -> bool:
+        """Store a queued deployment with what a resumption needs, and in the same transaction its entry in the ledger;
+        False when this id exists already.
 
         Retryable while another one of the environment is under way.
         """
@@ -318,12 +319,23 @@ class Deployments(Protocol):
     def advance(self, deployment: Deployment) -> None:
         """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
 
-    def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None: ...
+    def journal_intent(
+        self,
+        deployment: str,
+        target: Target,
+        index: int,
+        operation: str,
+        now: datetime,
+        subject: str = "",
+        why: str = "",
+    ) -> None:
+        """Note that an operation is about to begin, in the journal and in the ledger together."""
 
     def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
         """When each operation on this target was begun, by index, whatever became of it."""
 
-    def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None: ...
+    def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
+        """Note what became of it, in the journal and in the ledger together."""
 
     def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
         """Outcomes so far, by index."""

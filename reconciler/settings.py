@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
@@ -100,6 +102,12 @@ class Settings(_Strict):
         """A path of the file, relative to the file's own directory."""
         return path if path.is_absolute() else self._directory / path
 
+    def recorded(self) -> dict[str, str | int | None]:
+        """Every value by its dotted key, for the ledger. Secrets are in files, of which only the names are here; what
+        somebody wrote into a URL all the same is left out.
+        """
+        return dict(_flat("", self.model_dump(mode="json")))
+
     @property
     def database_url(self) -> str:
         """The database with a relative SQLite file resolved."""
@@ -124,6 +132,14 @@ def read_settings(file: Path) -> Settings:
         raise InvalidInput("the configuration is not valid", tuple(sorted(problems)), where=str(file))
     read.model._directory = file.resolve().parent
     return read.model
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str | int | None]]:
+    for name, value in sorted(values.items()):
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
 
 
 def read_secret(file: Path) -> str:

@@ -23,17 +23,12 @@ TAMPERED = "the ledger was tampered with"
 def make(parts: Parts) -> SignedCheckpoint:
     """Sign the head as it is now; the newest checkpoint where nothing was appended since.
 
-    VerificationFailed where the ledger does not go on from the newest checkpoint, in the database or beside it.
-    NotAllowed before something is trusted: until then the ledger has no name.
+    VerificationFailed where the ledger does not go on from what was signed before: in the database, beside it, or as
+    the witness is known to have it. NotAllowed before something is trusted: until then the ledger has no name.
     """
     origin = origin_of(remembering.pinned(parts).repository)
     newest = _newest(parts, origin)
     after, root = (newest.checkpoint.size, newest.checkpoint.root) if newest is not None else (0, GENESIS)
-    size, _ = parts.ledger.head()
-    if size < after:
-        raise VerificationFailed(f"{TAMPERED}: it has {size} entries, and {after} were signed already")
-    if newest is not None:
-        _still_there(parts, newest.checkpoint)
     match walk(parts.ledger.stored(after), after=after, root=root):
         case Broken(sequence=sequence, reason=reason):
             raise VerificationFailed(f"{TAMPERED}: entry {sequence} {reason}")
@@ -49,24 +44,23 @@ def make(parts: Parts) -> SignedCheckpoint:
 
 
 def _newest(parts: Parts, origin: str) -> SignedCheckpoint | None:
-    """The newest of the two that are kept, its signature and origin found good."""
+    """The newest that is kept anywhere; every one of them signed by us, of this ledger, and still true of it."""
     kept, copy = parts.checkpoints.newest(), parts.checkpoints.copy()
-    found = [signed for signed in (kept.signed if kept else None, copy) if signed is not None]
-    if not found:
-        return None
-    newest = max(found, key=lambda signed: signed.checkpoint.size)
-    of_that_size = {signed.checkpoint for signed in found if signed.checkpoint.size == newest.checkpoint.size}
-    if len(of_that_size) > 1:
-        raise VerificationFailed(f"{TAMPERED}: there are two checkpoints of {newest.checkpoint.size} entries")
-    checkpoint = newest.checkpoint
-    signer = parts.signatures.signer_of(checkpoint.signed_bytes, newest.signature, NAMESPACE, [parts.signer.public_key])
-    if signer is None or checkpoint.origin != origin:
-        raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {checkpoint.size}")
-    return newest
+    witnessed = parts.witness.newest(origin) if parts.witness is not None else None
+    found = {one.checkpoint: one for one in (kept.signed if kept else None, copy, witnessed) if one is not None}
+    for checkpoint, signed in found.items():
+        said = (checkpoint.signed_bytes, signed.signature, NAMESPACE, [parts.signer.public_key])
+        if parts.signatures.signer_of(*said) is None or checkpoint.origin != origin:
+            raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {checkpoint.size}")
+        _still_there(parts, checkpoint)
+    return max(found.values(), key=lambda signed: signed.checkpoint.size, default=None)
 
 
 def _still_there(parts: Parts, checkpoint: Checkpoint) -> None:
     """The entry that a checkpoint ends with is as it was when it was signed."""
+    size, _ = parts.ledger.head()
+    if size < checkpoint.size:
+        raise VerificationFailed(f"{TAMPERED}: it has {size} entries, and {checkpoint.size} were signed already")
     if checkpoint.size == 0:
         return
     entry = next(iter(parts.ledger.stored(checkpoint.size - 1)), None)
@@ -99,8 +93,8 @@ def bear_witness(parts: Parts) -> None:
     """Give the witness every checkpoint that it does not have; nothing where none is configured."""
     if parts.witness is None:
         return
-    origin = origin_of(remembering.pinned(parts).repository)
-    missing = [kept.signed for kept in parts.checkpoints.after(parts.witness.known(origin))]
+    newest = parts.witness.newest(origin_of(remembering.pinned(parts).repository))
+    missing = [kept.signed for kept in parts.checkpoints.after(newest.checkpoint.size if newest is not None else -1)]
     if missing:
         parts.witness.publish(missing, parts.clock.now())
         parts.progress("ledger.witnessed", {"size": missing[-1].checkpoint.size, "checkpoints": len(missing)})

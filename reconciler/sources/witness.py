@@ -51,11 +51,11 @@ class GitWitness:
         self._ref = f"refs/heads/{branch}"
         self._turn = threading.Lock()
 
-    def known(self, origin: str) -> int:
-        """The size of the newest checkpoint that it had when we last saw it; -1 for none."""
+    def newest(self, origin: str) -> SignedCheckpoint | None:
+        """The newest checkpoint of a ledger that it had when we last saw it; it is not asked."""
         with self._alone():
-            sizes = [size for size, _ in self._files(self._repository(), origin)]
-        return max(sizes, default=-1)
+            found = max(self._files(self._repository(), origin), default=None)
+        return self._read(*found) if found is not None else None
 
     def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
         """Add what it does not have, as one commit. Retryable when it cannot be reached or somebody was quicker."""

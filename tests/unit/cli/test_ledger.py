@@ -360,6 +360,48 @@ def test_a_text_that_is_none_is_tampering(installation: Installation, outsider: 
     assert "tampered" in installation.refused()
 
 
+# -- the witness ----------------------------------------------------------------------------------------------------
+
+
+def with_a_witness(installation: Installation) -> Remote:
+    """A witness is configured and told of the ledger."""
+    remote = Remote.make(installation.directory / "witness.git")
+    with installation.config.open("a") as config:
+        config.write(f"ledger: {{witness: {{url: '{remote.path}'}}}}\n")
+    installation.answer("ledger", "checkpoint")
+    return remote
+
+
+def test_a_witness_has_every_checkpoint_and_agrees(installation: Installation) -> None:
+    remote = with_a_witness(installation)
+    assert remote.head("refs/heads/main") is not None
+    compared = installation.verify()["data"]["compared"]
+    assert compared[1:] == ["the witness's checkpoint 5", "the witness's checkpoint 6"]
+
+
+def test_a_ledger_and_its_checkpoints_made_anew_with_the_key_are_found_by_the_witness(
+    installation: Installation, outsider: sqlite3.Connection
+) -> None:
+    """The whole machine is in their hands; the witness is not."""
+    with_a_witness(installation)
+    tampered(outsider, edit_and_make_good)
+    tampered(outsider, forget_checkpoints)
+    installation.without_the_copy()
+    assert installation.verify("--offline")["data"]["valid"]
+    assert "the witness's checkpoint 5 has" in installation.refused()
+    answer = installation.answer("ledger", "checkpoint", code=6)
+    assert "entry 6 is another one than the one that was signed" in answer["error"]
+
+
+def test_a_witness_that_cannot_be_asked_leaves_it_open(installation: Installation) -> None:
+    remote = with_a_witness(installation)
+    remote.path.rename(remote.path.with_name("away"))
+    answer = installation.verify(code=1)
+    assert answer["code"] == "TRY_AGAIN"
+    assert "what there is holds, but" in answer["error"]
+    assert installation.verify("--offline")["data"]["valid"]
+
+
 # -- what cannot be told --------------------------------------------------------------------------------------------
 
 
