@@ -81,6 +81,11 @@ def public_key_of(records: Records) -> str | None:
     return installation_public_key(records.settings.state_directory)
 
 
+def signer_of(records: Records) -> InstallationKey:
+    """The installation's key, for what is signed without a control plane."""
+    return InstallationKey(records.settings.state_directory / SIGNING_KEY)
+
+
 @contextmanager
 def open_parts(config: Path) -> Iterator[Parts]:
     """Join everything that a configuration names; connections are opened when they are first used."""

@@ -11,7 +11,9 @@ import click
 
 from reconciler.cli.envelope import Answer, answering, config_option, text_of
 from reconciler.model.checkpoint import Claim, read_anchor
+from reconciler.model.errors import VerificationFailed
 from reconciler.model.target import EnvironmentName
+from reconciler.reports.escape import visible
 
 if TYPE_CHECKING:
     from reconciler.control.verifying import Verified
@@ -57,6 +59,47 @@ def show_deployment(deployment: str, config: Path) -> Answer:
     with open_records(config) as records:
         record = queries.deployment(records, deployment)
         return Answer(queries.deployment_data(records, record), deployment_text(record))
+
+
+@click.command("prove")
+@click.argument("deployment")
+@config_option
+@click.option(
+    "--attestations",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A directory for in-toto statements of plan, approvals and deployment, signed by the installation.",
+)
+@click.option("--offline", is_flag=True, help="Do not ask the witness.")
+@answering
+def prove_command(deployment: str, config: Path, attestations: Path | None, offline: bool) -> Answer:
+    """The evidence for one deployment, from what was proposed to the containers that run.
+
+    Exit 6 where it, or the ledger, does not hold.
+    """
+    from reconciler import auditing
+    from reconciler.bootstrap import open_records, signer_of
+    from reconciler.control import attesting, proving, queries, verifying
+
+    with open_records(config) as records:
+        proof = proving.prove(records, queries.deployment(records, deployment))
+        with auditing.installation(config, offline) as (found, outside):
+            answer = verifying.verify(found, outside, auditing.signatures())
+        shown = _verified_text(answer).split("\n") if isinstance(answer, verifying.Verified) else []
+        if proof.faults or isinstance(answer, verifying.Tampered):
+            for line in proving.proof_text(proof, ()):
+                click.echo(visible(line), err=True)
+            said = [*proof.faults, *([answer.text] if isinstance(answer, verifying.Tampered) else [])]
+            raise VerificationFailed(f"{proof.deployment.id} is not proven: {'; '.join(said)}")
+        if answer.covered is not None and answer.covered < proof.last:
+            shown.append(f"entries {answer.covered + 1} to {proof.last} of these are not signed yet")
+        files = attesting.envelopes(proof, signer_of(records)) if attestations is not None else {}
+    if attestations is not None:
+        attestations.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (attestations / name).write_bytes(content)
+        shown.append(f"attested in {attestations}: {', '.join(sorted(files))}")
+    data = proving.proof_data(proof, asdict(answer)) | {"attestations": sorted(files)}
+    return Answer(data, text_of(proving.proof_text(proof, shown)))
 
 
 @click.group("ledger")
