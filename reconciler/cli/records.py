@@ -80,16 +80,15 @@ def prove_command(deployment: str, config: Path, attestations: Path | None, offl
     from reconciler.bootstrap import open_records, signer_of
     from reconciler.control import attesting, proving, queries, verifying
 
+    with auditing.installation(config, offline) as (found, outside):
+        answer = verifying.checked(verifying.verify(found, outside, auditing.signatures()))
     with open_records(config) as records:
         proof = proving.prove(records, queries.deployment(records, deployment))
-        with auditing.installation(config, offline) as (found, outside):
-            answer = verifying.verify(found, outside, auditing.signatures())
-        shown = _verified_text(answer).split("\n") if isinstance(answer, verifying.Verified) else []
-        if proof.faults or isinstance(answer, verifying.Tampered):
+        if proof.faults:
             for line in proving.proof_text(proof, ()):
                 click.echo(visible(line), err=True)
-            said = [*proof.faults, *([answer.text] if isinstance(answer, verifying.Tampered) else [])]
-            raise VerificationFailed(f"{proof.deployment.id} is not proven: {'; '.join(said)}")
+            raise VerificationFailed(f"{proof.deployment.id} is not proven: {'; '.join(proof.faults)}")
+        shown = _verified_text(answer).split("\n")
         if answer.covered is not None and answer.covered < proof.last:
             shown.append(f"entries {answer.covered + 1} to {proof.last} of these are not signed yet")
         files = attesting.envelopes(proof, signer_of(records)) if attestations is not None else {}
@@ -98,7 +97,7 @@ def prove_command(deployment: str, config: Path, attestations: Path | None, offl
         for name, content in files.items():
             (attestations / name).write_bytes(content)
         shown.append(f"attested in {attestations}: {', '.join(sorted(files))}")
-    data = proving.proof_data(proof, asdict(answer)) | {"attestations": sorted(files)}
+    data = proving.proof_data(proof, {"valid": True, **asdict(answer)}) | {"attestations": sorted(files)}
     return Answer(data, text_of(proving.proof_text(proof, shown)))
 
 

@@ -1,4 +1,4 @@
-"""The engine's own configuration on record (gate 59): noted at start-up where it is not what it was the last time.
+"""The engine's own configuration on record: noted at start-up where it is not what it was the last time.
 
 Called by the faces that start the control plane, with values in which no secret is: settings name files, and what is in
 those is not read here.

@@ -81,10 +81,13 @@ def prove(records: Records, deployment: Deployment) -> Proof:
     started = records.ledger.latest("deployment-started", deployment.id)
     if started is None:
         return Proof(deployment, (), (f"the ledger has no entry that {deployment.id} was started",))
-    _authority(case, started)
-    _begin(case, started)
-    _operations(case, started)
-    _end(case, started)
+    try:
+        _authority(case, started)
+        _begin(case, started)
+        _operations(case, started)
+        _end(case, started)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # an entry is somebody else's word
+        case.faults.append(f"an entry does not say what it should: {type(error).__name__} {error}")
     return Proof(deployment, tuple(case.lines), tuple(case.faults))
 
 

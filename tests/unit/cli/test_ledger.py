@@ -88,12 +88,8 @@ class Installation:
                 records.ledger.append(kind, "shop/production", {"said": f"{kind} of one"}, NOON)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Made once; each test has a copy."""
-    directory = tmp_path_factory.mktemp("installation")
-    remote = Remote.make(directory / "remote.git")
-    remote.commit({"reconciler.yaml": "format: 1\ndeploy_branch: main\n"})
+def configure(directory: Path) -> None:
+    """A server's configuration; neither forge nor git is asked."""
     for name in ("token", "id"):
         (directory / name).write_text("text\n")
     (directory / "server.yaml").write_text(
@@ -101,6 +97,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Installation:
         "git: {url: 'https://forge.invalid/acme/infra.git'}\ndatabase: 'sqlite:///state/reconciler.db'\n"
         "ssh: {key_file: id}\n"
     )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Made once; each test has a copy."""
+    directory = tmp_path_factory.mktemp("installation")
+    configure(directory)
     made = Installation(directory, directory / "outside", "")
     with open_parts(made.config) as parts:
         parts.states.set_trust(TrustRecord(repository=77, revision="a" * 40, roots=(), created_at=NOON))
