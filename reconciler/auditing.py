@@ -15,12 +15,11 @@ from reconciler.control.verifying import Found, Outside
 from reconciler.model.chain import StoredEntry
 from reconciler.model.checkpoint import SignedCheckpoint, read_checkpoint
 from reconciler.model.errors import InvalidInput, NotFound, Retryable
-from reconciler.ports import Signatures
 from reconciler.signatures import Ed25519Signatures, InstallationKey, SshSignatures
 from reconciler.storage.stored import open_stored, read_copy
 
 if TYPE_CHECKING:
-    from reconciler.ports import Witness
+    from reconciler.ports import Signatures, Witness
     from reconciler.settings import Settings
 
 SIGNING_KEY = "signing.key"  # in the state directory, as the next two

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reconciler.model.chain import Broken, StoredEntry, walk
 from reconciler.model.checkpoint import (
@@ -19,7 +20,9 @@ from reconciler.model.checkpoint import (
     read_checkpoint,
 )
 from reconciler.model.errors import InvalidInput, Retryable, VerificationFailed
-from reconciler.ports import Signatures
+
+if TYPE_CHECKING:  # the ports take longer to import than a ledger of a thousand entries to verify
+    from reconciler.ports import Signatures
 
 TAMPERED = "the ledger was tampered with"
 FAULTS_SHOWN = 5
