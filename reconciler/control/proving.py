@@ -204,7 +204,8 @@ def _reviews(case: _Case, facts: Mapping[str, Any], posted: LedgerEntry | None, 
             after = datetime.fromisoformat(given["submitted_at"]) >= seen
             case.expect(after, f"{given['person']} approved before the plan was posted")
         who = f"{given['person']} (account {given['account']})"
-        text = f"{who} approved {given['head'][:12]} at {given['submitted_at']}, review {given['review']}"
+        text = f"{who} approved {given['head'][:12]} at {given['submitted_at']}"
+        text += f", {given.get('form', 'review')} {given['review']}"
         case.say("review", text, gate)
 
 

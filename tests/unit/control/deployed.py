@@ -18,7 +18,6 @@ from reconciler.model.deployment import (
     TargetResult,
 )
 from reconciler.model.health import Health, ServiceHealth
-from reconciler.model.pull_request import Comment
 from reconciler.model.target import Target
 from reconciler.ports import TrustRecord
 from tests.unit.approvals.evidence import NOW, REPOSITORY, evidence, time_of
@@ -42,8 +41,11 @@ def deployed(parts: Parts) -> Deployment:
     parts.ledger.append("trust", f"repository/{REPOSITORY}", actions.trust_data(trust), AT)
     (shown,) = found.posted
     digests = {str(target): digest for target, digest in shown.digests}
-    comment = Comment(shown.comment, None, "", shown.updated_at, shown.updated_at)
-    publishing._remember_plan(parts, found.reading, digests, comment)
+    posted = {
+        "head_sha": shown.head_sha, "base_ref": shown.base_ref, "digests": digests, "comment": shown.comment,
+        "updated_at": shown.updated_at.isoformat(),
+    }  # fmt: skip
+    parts.ledger.append("plan-posted", f"pull-request/{pull.number}", posted, AT)
     publishing.record_gate(parts, f"landing/{revision}/shop/production", found, gate)
     queued = Deployment(
         id="d-0123456789abcdef",
