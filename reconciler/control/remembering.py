@@ -30,6 +30,10 @@ def trusted(parts: Parts) -> TrustRecord:
     trust = pinned(parts)
     repository = parts.forge.repository_id()
     if repository != trust.repository:
+        said, subject = {"shown": repository, "trusted": trust.repository}, f"repository/{trust.repository}"
+        latest = parts.ledger.latest("untrusted", subject)
+        if latest is None or json.loads(latest.body)["data"] != said:
+            parts.ledger.append("untrusted", subject, said, parts.clock.now())
         raise UntrustedHistory(
             f"the forge shows repository {repository}, trusted is {trust.repository} (gate 43)",
             hint="it was recreated or replaced; nothing is deployed from it",

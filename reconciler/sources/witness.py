@@ -54,8 +54,9 @@ class GitWitness:
     def newest(self, origin: str) -> SignedCheckpoint | None:
         """The newest checkpoint of a ledger that it had when we last saw it; it is not asked."""
         with self._alone():
-            found = max(self._files(self._repository(), origin), default=None)
-        return self._read(*found) if found is not None else None
+            repository = self._repository()
+            found = max(self._files(repository, origin), key=lambda file: file[0], default=None)
+            return self._read(found[0], _data(repository, found[1])) if found is not None else None
 
     def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
         """Add what it does not have, as one commit. Retryable when it cannot be reached or somebody was quicker."""
@@ -75,7 +76,7 @@ class GitWitness:
         with self._alone():
             repository = self._repository()
             self._fetch(repository)
-            found = [self._read(size, text) for size, text in self._files(repository, origin)]
+            found = [self._read(size, _data(repository, file)) for size, file in self._files(repository, origin)]
         return tuple(sorted(found, key=lambda signed: signed.checkpoint.size))
 
     def _commit(self, repository: pygit2.Repository, signed: Sequence[SignedCheckpoint], now: datetime) -> str | None:
@@ -124,8 +125,8 @@ class GitWitness:
             raise VerificationFailed("the history of the witness was rewritten", where=self._url)
         repository.references.create(self._ref, theirs, force=True)
 
-    def _files(self, repository: pygit2.Repository, origin: str | None) -> Iterator[tuple[int, bytes]]:
-        """Every checkpoint's number and bytes as we last saw them."""
+    def _files(self, repository: pygit2.Repository, origin: str | None) -> Iterator[tuple[int, pygit2.Oid]]:
+        """Every checkpoint's number and file as we last saw them."""
         tip = repository.references.get(self._ref)
         if tip is None:
             return
@@ -135,7 +136,7 @@ class GitWitness:
             name = entry.path.rpartition("/")[2]
             if (origin is not None and not entry.path.startswith(f"{origin}/")) or not name.isdecimal():
                 continue
-            yield int(name), _data(repository, entry.id)
+            yield int(name), entry.id
 
     def _read(self, size: int, data: bytes) -> SignedCheckpoint:
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 
 from reconciler.model.checkpoint import SignedCheckpoint, read_checkpoint
-from reconciler.model.errors import VerificationFailed
+from reconciler.model.errors import Retryable, VerificationFailed
 from reconciler.ports import KeptCheckpoint
 from reconciler.storage.database import Database
 from reconciler.storage.schema import checkpoints
@@ -59,13 +59,17 @@ class SqlCheckpoints:
         return read_copy(self.copy_file)
 
     def _copy(self, text: str) -> None:
-        """Whole or not at all: a crash leaves the one before."""
-        descriptor, name = tempfile.mkstemp(dir=self.copy_file.parent, prefix=f".{self.copy_file.name}-")
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(self.copy_file)
+        """Whole or not at all: a crash leaves the one before. Retryable where it cannot be written."""
+        try:
+            descriptor, name = tempfile.mkstemp(dir=self.copy_file.parent, prefix=f".{self.copy_file.name}-")
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(self.copy_file)
+        except OSError as error:
+            said = f"the copy of the newest checkpoint cannot be written: {error.strerror}"
+            raise Retryable(said, where=str(self.copy_file)) from error
 
 
 def _kept(size: int, text: str, at: str) -> KeptCheckpoint:

@@ -118,6 +118,10 @@ def read_copy(file: Path) -> SignedCheckpoint | None:
         text = file.read_text(encoding="ascii")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise InvalidInput(
+            f"the copy of the newest checkpoint cannot be read: {error.strerror}", where=str(file)
+        ) from error
     except UnicodeDecodeError as error:
         raise VerificationFailed("the copy of the newest checkpoint was changed", where=str(file)) from error
     try:
