@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from reconciler.control import checkpoints
+from reconciler.control.controller import Seen, handle
 from reconciler.control.parts import Parts
+from reconciler.control.requests import CheckpointDue, Done
 from reconciler.model.checkpoint import NAMESPACE, SignedCheckpoint, read_checkpoint
 from reconciler.model.errors import NotAllowed, Retryable, VerificationFailed
 from reconciler.ports import TrustRecord
@@ -213,3 +215,29 @@ def test_the_anchor_is_that_of_the_newest_checkpoint(plane: Plane) -> None:
     plane.append()
     made = checkpoints.make(plane.parts).checkpoint
     assert checkpoints.anchor(plane.parts) == f"1:{made.root[:32]}"
+
+
+def test_a_checkpoint_of_another_ledger_by_the_same_key_is_not_gone_on_from(plane: Plane, tmp_path: Path) -> None:
+    plane.append()
+    made = checkpoints.make(plane.parts).checkpoint
+    foreign = replace(made, origin="reconciler/78")
+    signature = plane.parts.signer.sign(foreign.signed_bytes, NAMESPACE)
+    (tmp_path / "checkpoint").write_text(SignedCheckpoint(foreign, signature).text)
+    plane.append()
+    with pytest.raises(VerificationFailed, match="did not sign the checkpoint of 1"):
+        checkpoints.make(plane.parts)
+
+
+def test_the_loop_makes_a_checkpoint_when_its_time_has_come(plane: Plane) -> None:
+    plane.append()
+    result, following = handle(plane.parts, CheckpointDue(), Seen())
+    assert (result, following) == (Done(), ())
+    assert len(plane.parts.checkpoints.after(-1)) == 1
+
+
+def test_looking_whether_a_checkpoint_is_due_appends_nothing(plane: Plane) -> None:
+    plane.append()
+    for _ in range(3):
+        checkpoints.due(plane.parts)
+        plane.clock.move(minutes=11)
+    assert plane.parts.ledger.head()[0] == 1
