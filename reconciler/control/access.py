@@ -28,7 +28,7 @@ CAPABILITIES = (
     Capability("prove", "ledger:read", False),
     Capability("ledger show", "ledger:read", False),
     Capability("ledger verify", "ledger:read", False),
-    Capability("ledger checkpoint", "ledger:write", True),
+    Capability("ledger checkpoint", "server:run", True),
     Capability("ledger export", "ledger:read", False),
     Capability("hosts list", "status:read", False),
     Capability("hosts check", "status:read", False),
