@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-REVISION = "0003"  # the newest migration; a database that has it needs none
+REVISION = "0004"  # the newest migration; a database that has it needs none
 
 metadata = MetaData()
 

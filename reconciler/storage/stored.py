@@ -16,7 +16,7 @@ from reconciler.model.chain import StoredEntry
 from reconciler.model.checkpoint import SignedCheckpoint, read_checkpoint
 from reconciler.model.errors import InvalidInput, NotFound, Retryable, Terminal, VerificationFailed
 
-SCHEMA = "0003"  # the first schema that has all that GUARDS names
+SCHEMA = "0004"  # the first schema that has all that GUARDS names
 WAIT_SECONDS = 30
 _AT_ONCE = 1000
 
@@ -44,8 +44,15 @@ GUARDS = {
     "deployments_new_only": "CREATE TRIGGER deployments_new_only BEFORE INSERT ON deployments WHEN "
     "EXISTS (SELECT 1 FROM deployments WHERE id = NEW.id OR number = NEW.number) "
     "BEGIN SELECT RAISE(ABORT, 'a deployment record is not replaced'); END",
+    "trusted_no_update": "CREATE TRIGGER trusted_no_update BEFORE UPDATE ON trusted "
+    "BEGIN SELECT RAISE(ABORT, 'what was trusted is never changed'); END",
+    "trusted_no_delete": "CREATE TRIGGER trusted_no_delete BEFORE DELETE ON trusted "
+    "BEGIN SELECT RAISE(ABORT, 'what was trusted is never changed'); END",
+    "trusted_next_only": "CREATE TRIGGER trusted_next_only BEFORE INSERT ON trusted WHEN "
+    "NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM trusted) "
+    "BEGIN SELECT RAISE(ABORT, 'what was trusted is never changed'); END",
 }
-_GUARDED = ("ledger", "checkpoints", "deployments")
+_GUARDED = ("ledger", "checkpoints", "deployments", "trusted")
 
 
 @dataclass(frozen=True, slots=True)

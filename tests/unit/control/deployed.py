@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from reconciler import approvals
-from reconciler.control import actions, checkpoints, publishing, remembering
+from reconciler.control import checkpoints, publishing, remembering, trusting
 from reconciler.control.parts import Parts
 from reconciler.model.approval import Open
 from reconciler.model.deployment import (
@@ -38,7 +38,7 @@ def deployed(parts: Parts) -> Deployment:
     revision, pull = found.landing.commits[-1], found.reading.pull_request
     trust = TrustRecord(REPOSITORY, "0" * 40, (("keeper", 1, ()),), AT)
     parts.states.set_trust(trust)
-    parts.ledger.append("trust", f"repository/{REPOSITORY}", actions.trust_data(trust), AT)
+    parts.ledger.append("trust", f"repository/{REPOSITORY}", trusting.trust_data(trust), AT)
     (shown,) = found.posted
     digests = {str(target): digest for target, digest in shown.digests}
     posted = {
