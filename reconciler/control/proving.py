@@ -102,7 +102,15 @@ def _authority(case: _Case, started: LedgerEntry) -> None:
         text = f"repository {said['repository']} is trusted from {said['revision'][:12]} on, by the word of {roots}"
         case.say("trust", text, trust)
     kind = case.deployment.authority.kind
-    if kind == "genesis":
+    if kind == "break-glass":
+        announced = case.newest("break-glass-announced", _environment(case.deployment), started.sequence)
+        case.expect(announced is not None, "the ledger has no announcement that the glass would be broken")
+        if announced is not None:
+            case.say(
+                "announced", "the glass was broken past the gate, as announced; what was signed is there", announced
+            )
+        return
+    if kind in ("genesis", "trust-reset"):
         revision = _data(trust)["revision"] if trust is not None else None
         case.expect(revision == case.deployment.revision, "it is not of the revision that was trusted first")
         return
