@@ -30,7 +30,7 @@ from reconciler.model.errors import ReconcilerError
 @click.option("--runs", type=click.IntRange(min=1), help="Timed runs of each side, instead of each case's own number.")
 def main(names: tuple[str, ...], as_json: bool, runs: int | None) -> None:
     """Measure this program against what one would use instead, side by side in one run."""
-    chosen = tuple(case for case in CASES if not names or case.name in names)
+    chosen = tuple(case for case in CASES if not names or any(_names(name, case) for name in names))
     missing = probe().why_not("engine", "sshd", "image")
     needing = [case.name for case in chosen if case.engine]
     if missing is not None and needing:
@@ -54,6 +54,11 @@ def main(names: tuple[str, ...], as_json: bool, runs: int | None) -> None:
         click.echo(json.dumps(document(results)))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(table(results))
+
+
+def _names(name: str, case: Case) -> bool:
+    """A name stands for the cases that begin with it, too: `ledger` for `ledger-append`."""
+    return case.name == name or case.name.startswith(f"{name}-")
 
 
 def run(case: Case, house: House, runs: int | None) -> Measured:

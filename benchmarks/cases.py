@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import sample
+from benchmarks import ledger, sample
 from benchmarks.measuring import Side, Times, in_turns
 from benchmarks.report import NO_PEER, Goal
 from benchmarks.stage import Failed, Stage, program, timed
@@ -25,6 +25,7 @@ from reconciler.model.desired import RenderInput
 
 COMPOSE_UP = "docker-compose up -d"
 COMPOSE_CONFIG = "docker-compose config"
+BASH = "sha256sum, jq and ssh-keygen"
 
 
 @dataclass(slots=True)
@@ -174,4 +175,22 @@ CASES = (
     ),
     Case("render", COMPOSE_CONFIG, "10 services rendered in the sandbox, nothing kept", render, engine=False),
     Case("render-cached", COMPOSE_CONFIG, "10 services from the cache", render_cached, engine=False),
+    Case(
+        "ledger", BASH, "100,000 entries and their checkpoint verified, in a process that runs already",
+        lambda house, runs, warm_up: ledger.in_process(house.root, runs, warm_up),
+        engine=False, runs=3, warm_up=1, goal=Goal(median_ms=500),
+    ),
+    Case(
+        "ledger-command", BASH, "the same by `reconciler ledger verify`, started anew each time",
+        lambda house, runs, warm_up: ledger.command(house.root, runs, warm_up),
+        engine=False, runs=3, warm_up=0,
+    ),
+    Case(
+        "ledger-append", NO_PEER, "one entry appended, on disk before the next",
+        lambda house, runs, warm_up: ledger.appends(house.directory(), runs, warm_up), engine=False, runs=7,
+    ),
+    Case(
+        "ledger-append-two", NO_PEER, "one entry, while two processes append to one ledger",
+        lambda house, runs, warm_up: ledger.appends_by_two(house.directory(), runs, warm_up), engine=False, runs=7,
+    ),
 )  # fmt: skip

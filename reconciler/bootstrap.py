@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.auditing import CHECKPOINT_COPY, SIGNING_KEY, installation_public_key, witness
 from reconciler.compose.driving import ComposeProgram
 from reconciler.compose.rendering import SandboxRenderer
 from reconciler.control import pipeline
@@ -29,6 +30,7 @@ from reconciler.signatures import InstallationKey, PersonalKey, SshSignatures
 from reconciler.sources.git import GitMirror
 from reconciler.sources.working_tree import read_working_tree
 from reconciler.storage import Database, open_database
+from reconciler.storage.checkpoints import SqlCheckpoints
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.states import SqlLeases, SqlStates
@@ -51,6 +53,7 @@ class Records:
     settings: Settings
     database: Database
     ledger: SqlLedger
+    checkpoints: SqlCheckpoints
     deployments: SqlDeployments
     states: SqlStates
 
@@ -61,9 +64,26 @@ def open_records(config: Path) -> Iterator[Records]:
     settings = read_settings(config)
     database = open_database(settings.database_url)
     try:
-        yield Records(settings, database, SqlLedger(database), SqlDeployments(database), SqlStates(database))
+        yield Records(
+            settings,
+            database,
+            SqlLedger(database),
+            SqlCheckpoints(database, settings.state_directory / CHECKPOINT_COPY),
+            SqlDeployments(database),
+            SqlStates(database),
+        )
     finally:
         database.close()
+
+
+def public_key_of(records: Records) -> str | None:
+    """The public key of the installation; None where it has none yet. Makes none."""
+    return installation_public_key(records.settings.state_directory)
+
+
+def signer_of(records: Records) -> InstallationKey:
+    """The installation's key, for what is signed without a control plane."""
+    return InstallationKey(records.settings.state_directory / SIGNING_KEY)
 
 
 @contextmanager
@@ -108,15 +128,17 @@ def open_parts(config: Path) -> Iterator[Parts]:
             renderer=SandboxRenderer(directory / "rendered", settings.compose_binary),
             hosts=hosts,
             ledger=records.ledger,
+            checkpoints=records.checkpoints,
             deployments=records.deployments,
             states=records.states,
             leases=SqlLeases(records.database),
             engine=engine,
-            signer=InstallationKey(directory / "signing.key"),
+            signer=InstallationKey(directory / SIGNING_KEY),
             signatures=SshSignatures(),
             clock=SystemClock(),
             fingerprinter=fingerprinter,
             progress=progress,
+            witness=witness(settings),
             branch=settings.git.branch,
             owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         )

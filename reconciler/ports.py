@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from reconciler.model.chain import StoredEntry
+from reconciler.model.checkpoint import SignedCheckpoint
 from reconciler.model.deployment import Deployment, OperationResult
 from reconciler.model.desired import Bundle, DesiredNetwork, DesiredVolume, HostSpec, Rendered, RenderInput
 from reconciler.model.fingerprint import Fingerprinter
@@ -261,12 +263,55 @@ class Ledger(Protocol):
     def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
         """All entries of a kind about a subject, oldest first."""
 
+    def head(self) -> tuple[int, str]:
+        """How many entries there are, and the hash that the last one is stored with (GENESIS when there is none)."""
+
+    def stored(self, after: int = 0) -> Iterator[StoredEntry]:
+        """The entries after a sequence number as they are stored, for a walk over the chain; nothing is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCheckpoint:
+    """A checkpoint and when it was made."""
+
+    signed: SignedCheckpoint
+    at: datetime
+
+
+class Checkpoints(Protocol):
+    """The ledger's signed heads, append-only; VerificationFailed where what is kept is none."""
+
+    def add(self, signed: SignedCheckpoint, now: datetime) -> bool:
+        """Keep it; False where one of as many entries or more is kept already."""
+
+    def newest(self) -> KeptCheckpoint | None: ...
+
+    def after(self, size: int) -> tuple[KeptCheckpoint, ...]:
+        """Those of more entries than `size`, oldest first."""
+
+    def copy(self) -> SignedCheckpoint | None:
+        """The newest as it is kept outside of the database."""
+
+
+class Witness(Protocol):
+    """A place outside of the installation that keeps checkpoints, to which it can only add. Retryable on trouble."""
+
+    def newest(self, origin: str) -> SignedCheckpoint | None:
+        """The newest checkpoint of a ledger that it is known to have, without asking it."""
+
+    def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
+        """Add checkpoints; those that it has already are left. VerificationFailed where it has another of one size."""
+
+    def checkpoints(self, origin: str | None = None) -> tuple[SignedCheckpoint, ...]:
+        """All that it has of one ledger, or of all, asked now, smallest first. VerificationFailed where one is none."""
+
 
 class Deployments(Protocol):
     """Deployment records and the journal of those that are under way."""
 
-    def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
-        """Store a queued deployment with what a resumption needs; False when this id exists already.
+    def begin(self, deployment: Deployment, context: Mapping[str, Any], entry: Mapping[str, Any] | None = None) -> bool:
+        """Store a queued deployment with what a resumption needs, and in the same transaction its entry in the ledger;
+        False when this id exists already.
 
         Retryable while another one of the environment is under way.
         """
@@ -274,12 +319,23 @@ class Deployments(Protocol):
     def advance(self, deployment: Deployment) -> None:
         """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
 
-    def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None: ...
+    def journal_intent(
+        self,
+        deployment: str,
+        target: Target,
+        index: int,
+        operation: str,
+        now: datetime,
+        subject: str = "",
+        why: str = "",
+    ) -> None:
+        """Note that an operation is about to begin, in the journal and in the ledger together."""
 
     def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
         """When each operation on this target was begun, by index, whatever became of it."""
 
-    def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None: ...
+    def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
+        """Note what became of it, in the journal and in the ledger together."""
 
     def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
         """Outcomes so far, by index."""

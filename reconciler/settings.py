@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
@@ -65,6 +67,21 @@ class ProposerSettings(_Strict):
     token_file: Path
 
 
+class WitnessSettings(_Strict):
+    """A git repository elsewhere to which each checkpoint of the ledger is pushed, forward only."""
+
+    url: str
+    key_file: Path | None = None
+    known_hosts_file: Path | None = None
+    branch: str = "main"
+
+
+class LedgerSettings(_Strict):
+    """What is done for the ledger beyond keeping it."""
+
+    witness: WitnessSettings | None = None
+
+
 class Settings(_Strict):
     """One control plane. `poll` is how often the forge is asked, `resync` how often every environment is compared."""
 
@@ -73,6 +90,7 @@ class Settings(_Strict):
     database: str
     ssh: SshSettings
     proposer: ProposerSettings | None = None
+    ledger: LedgerSettings = LedgerSettings()
     listen: str = "127.0.0.1:8080"
     poll: Duration = timedelta(seconds=15)
     resync: Duration = timedelta(seconds=60)
@@ -83,6 +101,12 @@ class Settings(_Strict):
     def resolve(self, path: Path) -> Path:
         """A path of the file, relative to the file's own directory."""
         return path if path.is_absolute() else self._directory / path
+
+    def recorded(self) -> dict[str, str | int | None]:
+        """Every value by its dotted key, for the ledger. Secrets are in files, of which only the names are here; what
+        somebody wrote into a URL all the same is left out.
+        """
+        return dict(_flat("", self.model_dump(mode="json")))
 
     @property
     def database_url(self) -> str:
@@ -108,6 +132,14 @@ def read_settings(file: Path) -> Settings:
         raise InvalidInput("the configuration is not valid", tuple(sorted(problems)), where=str(file))
     read.model._directory = file.resolve().parent
     return read.model
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str | int | None]]:
+    for name, value in sorted(values.items()):
+        if isinstance(value, dict):
+            yield from _flat(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
 
 
 def read_secret(file: Path) -> str:

@@ -140,7 +140,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 def fault(arguments: list[str]) -> str | None:
     """What is wrong with the arguments of a `reconciler` command line, None when it would be understood."""
     command: click.Command = cli.main
-    context = click.Context(command, info_name="reconciler")
+    context = click.Context(command, info_name="reconciler", **command.context_settings)  # click caches help by it
     rest = list(arguments)
     while isinstance(command, click.Group):
         found = command.get_command(context, rest[0]) if rest else None

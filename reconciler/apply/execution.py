@@ -299,7 +299,9 @@ class _TargetRun:
         """Intent, work, outcome; each on disk before the next."""
         execution, target = self.execution, self.prepared.desired.target
         kind, started = type(operation).__name__, execution.clock.now()
-        execution.deployments.journal_intent(self.deployment, target, index, kind, started)
+        execution.deployments.journal_intent(
+            self.deployment, target, index, kind, started, subject_of(operation), operation.why
+        )
         outcome: Done | Failed
         try:
             outcome = perform(operation, self.prepared.host, self.prepared.desired, self.prepared.contents)

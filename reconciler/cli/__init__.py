@@ -17,6 +17,7 @@ COMMANDS = {
     "drift": ("look", "Show what differs on the hosts from the last approved state."),
     "approvals": ("approvals", "List, show, approve and reject plans, with a person's own credential."),
     "deployments": ("records", "List and show deployment records."),
+    "prove": ("records", "Show the evidence for one deployment, and whether it holds."),
     "ledger": ("records", "Show, verify and export the ledger."),
     "rollback": ("change", "Open a revert pull request for an environment."),
     "break-glass": ("break_glass", "Deploy past the gate in an emergency: signed, announced, marked."),

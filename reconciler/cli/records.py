@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.envelope import Answer, answering, config_option, text_of
-from reconciler.control import queries
+from reconciler.model.checkpoint import Claim, read_anchor
 from reconciler.model.errors import VerificationFailed
 from reconciler.model.target import EnvironmentName
-from reconciler.reports.deployment import deployment_text
+from reconciler.reports.escape import visible
+
+if TYPE_CHECKING:
+    from reconciler.control.verifying import Verified
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group("deployments")
@@ -26,6 +34,7 @@ def deployments_command() -> None:
 def list_deployments(environment: str | None, limit: int, config: Path) -> Answer:
     """Newest first, of PROJECT/ENVIRONMENT or of all."""
     from reconciler.bootstrap import open_records
+    from reconciler.control import queries
 
     with open_records(config) as records:
         found = queries.deployments(records, _environment(environment), limit)
@@ -44,10 +53,52 @@ def list_deployments(environment: str | None, limit: int, config: Path) -> Answe
 def show_deployment(deployment: str, config: Path) -> Answer:
     """One record, whole."""
     from reconciler.bootstrap import open_records
+    from reconciler.control import queries
+    from reconciler.reports.deployment import deployment_text
 
     with open_records(config) as records:
         record = queries.deployment(records, deployment)
         return Answer(queries.deployment_data(records, record), deployment_text(record))
+
+
+@click.command("prove")
+@click.argument("deployment")
+@config_option
+@click.option(
+    "--attestations",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A directory for in-toto statements of plan, approvals and deployment, signed by the installation.",
+)
+@click.option("--offline", is_flag=True, help="Do not ask the witness.")
+@answering
+def prove_command(deployment: str, config: Path, attestations: Path | None, offline: bool) -> Answer:
+    """The evidence for one deployment, from what was proposed to the containers that run.
+
+    Exit 6 where it, or the ledger, does not hold.
+    """
+    from reconciler import auditing
+    from reconciler.bootstrap import open_records, signer_of
+    from reconciler.control import attesting, proving, queries, verifying
+
+    with auditing.installation(config, offline) as (found, outside):
+        answer = verifying.checked(verifying.verify(found, outside, auditing.signatures()))
+    with open_records(config) as records:
+        proof = proving.prove(records, queries.deployment(records, deployment))
+        if proof.faults:
+            for line in proving.proof_text(proof, ()):
+                click.echo(visible(line), err=True)
+            raise VerificationFailed(f"{proof.deployment.id} is not proven: {'; '.join(proof.faults)}")
+        shown = _verified_text(answer).split("\n")
+        if answer.covered is not None and answer.covered < proof.last:
+            shown.append(f"entries {answer.covered + 1} to {proof.last} of these are not signed yet")
+        files = attesting.envelopes(proof, signer_of(records)) if attestations is not None else {}
+    if attestations is not None:
+        attestations.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (attestations / name).write_bytes(content)
+        shown.append(f"attested in {attestations}: {', '.join(sorted(files))}")
+    data = proving.proof_data(proof, {"valid": True, **asdict(answer)}) | {"attestations": sorted(files)}
+    return Answer(data, text_of(proving.proof_text(proof, shown)))
 
 
 @click.group("ledger")
@@ -62,6 +113,7 @@ def ledger_command() -> None:
 def show_ledger(limit: int, config: Path) -> Answer:
     """The newest entries, oldest of them first."""
     from reconciler.bootstrap import open_records
+    from reconciler.control import queries
 
     with open_records(config) as records:
         entries = queries.ledger_tail(records, limit)
@@ -71,32 +123,112 @@ def show_ledger(limit: int, config: Path) -> Answer:
 
 @ledger_command.command("verify")
 @config_option
-@click.option("--file", "export", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="An export.")
+@click.option("--file", "export", type=_FILE, help="Verify an export instead, without configuration and database.")
+@click.option("--database", type=_FILE, help="Verify a copy of a database instead, without configuration.")
+@click.option("--checkpoint", "checkpoints", type=_FILE, multiple=True, help="Compare with an exported checkpoint.")
+@click.option("--anchor", "anchors", multiple=True, metavar="SIZE:ROOT", help="Compare with what a status shows.")
+@click.option("--key", type=_FILE, help="The key that signs checkpoints; the installation's own by default.")
+@click.option("--offline", is_flag=True, help="Do not ask the witness.")
 @answering
-def verify_ledger(config: Path, export: Path | None) -> Answer:
-    """Walk the chain. Exit 0 when it holds, 6 when it was tampered with, 1 when it cannot be read."""
-    from reconciler.bootstrap import open_records
+def verify_ledger(
+    config: Path,
+    export: Path | None,
+    database: Path | None,
+    checkpoints: tuple[Path, ...],
+    anchors: tuple[str, ...],
+    key: Path | None,
+    offline: bool,
+) -> Answer:
+    """Compare the ledger with its checkpoints, the witness and what you bring. Exit 0 when it holds, 6 when it was
+    tampered with, 1 when that cannot be told: something is missing or cannot be read.
+    """
+    from reconciler import auditing
+    from reconciler.control import verifying
 
-    if export is not None:
-        found = queries.verify_export(export.read_bytes())
+    claims = _claims(anchors)
+    with ExitStack() as stack:
+        if export is not None and database is not None:
+            raise click.UsageError("--file and --database are two ledgers; name one")
+        if export is not None:
+            found, outside = auditing.export(export)
+        elif database is not None:
+            found, outside = stack.enter_context(auditing.database(database))
+        else:
+            found, outside = stack.enter_context(auditing.installation(config, offline))
+        brought = replace(
+            outside,
+            key=auditing.public_key(key) if key is not None else outside.key,
+            checkpoints=(*outside.checkpoints, *map(auditing.checkpoint, checkpoints)),
+            anchors=claims,
+        )
+        answer = verifying.checked(verifying.verify(found, brought, auditing.signatures()))
+    data = {"valid": True, **asdict(answer)}
+    return Answer(data, _verified_text(answer))
+
+
+def _verified_text(answer: Verified) -> str:
+    lines = [f"the ledger holds: {answer.size} entries, head {answer.head}"]
+    if answer.covered is None:
+        lines.append(
+            "no signed checkpoint speaks for it: nothing tells whether its end was cut off or all written anew"
+        )
     else:
-        with open_records(config) as records:
-            found = queries.verify_ledger(records)
-    if not found["valid"]:
-        raise VerificationFailed(f"the ledger was tampered with: entry {found['broken_at']} {found['reason']}")
-    return Answer(found, f"the ledger holds: {found['size']} entries, head {found['head']}")
+        lines.append(f"signed checkpoints speak for {answer.covered} of them")
+    lines += [f"it agrees with {where}" for where in answer.compared]
+    return text_of(lines)
+
+
+def _claims(anchors: tuple[str, ...]) -> tuple[Claim, ...]:
+    try:
+        return tuple(map(read_anchor, anchors))
+    except ValueError as error:
+        raise click.UsageError(f"--anchor: {error}") from error
+
+
+@ledger_command.command("checkpoint")
+@config_option
+@answering
+def checkpoint_ledger(config: Path) -> Answer:
+    """Sign the ledger's head now and give it to the witness; what `serve` does after each deployment and by time."""
+    from reconciler import logs
+    from reconciler.bootstrap import open_parts
+    from reconciler.control import checkpoints
+
+    logs.set_up(as_json=True)
+    with open_parts(config) as parts:
+        signed = checkpoints.make(parts)
+        checkpoints.bear_witness(parts)
+    found = signed.checkpoint
+    data = {**asdict(found), "anchor": found.anchor, "text": signed.text}
+    return Answer(data, f"{found.origin}: {found.size} entries, root {found.root}\nanchor {found.anchor}")
 
 
 @ledger_command.command("export")
 @config_option
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; stdout by default.")
+@click.option("--output", type=_FILE, help="A file; stdout by default.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A directory for ledger.jsonl, the newest checkpoint and allowed_signers.",
+)
 @answering
-def export_ledger(config: Path, output: Path | None) -> Answer:
+def export_ledger(config: Path, output: Path | None, directory: Path | None) -> Answer:
     """One stored entry per line, byte for byte: the SHA-256 of a line is the `previous` of the next."""
-    from reconciler.bootstrap import open_records
+    from reconciler.bootstrap import open_records, public_key_of
+    from reconciler.control import queries
 
+    if output is not None and directory is not None:
+        raise click.UsageError("--output and --directory are two places; name one")
     with open_records(config) as records:
         lines = queries.export_lines(records)
+        if directory is not None:
+            files = queries.export_files(records, lines, public_key_of(records))
+            directory.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                (directory / name).write_bytes(content)
+            data = {"directory": str(directory), "entries": len(lines), "files": sorted(files)}
+            missing = "" if "checkpoint" in files else "; there is no checkpoint yet: `reconciler ledger checkpoint`"
+            return Answer(data, f"{len(lines)} entries in {directory}{missing}")
     if output is not None:
         output.write_bytes(b"".join(line + b"\n" for line in lines))
         return Answer({"file": str(output), "entries": len(lines)}, f"{len(lines)} entries in {output}")

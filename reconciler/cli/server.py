@@ -10,11 +10,13 @@ from types import FrameType
 
 import click
 
+from reconciler import __version__
 from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, telling_errors, text_of
 from reconciler.listening import address, listen, url
 from reconciler.model.errors import InvalidInput
 
 SIGNAL_SECONDS = 0.5
+CHECKPOINT_SECONDS = 60  # how often it is looked whether a checkpoint is due
 
 
 @click.command("serve")
@@ -35,8 +37,9 @@ def _serve(config: Path, as_json: bool) -> None:
 
     from reconciler.api.server import Hooks, build_app
     from reconciler.bootstrap import open_parts, webhook
+    from reconciler.control import configuration
     from reconciler.control.controller import Controller
-    from reconciler.control.requests import Poll, Resync
+    from reconciler.control.requests import CheckpointDue, Poll, Resync
     from reconciler.settings import read_settings
 
     settings = read_settings(config)
@@ -45,6 +48,7 @@ def _serve(config: Path, as_json: bool) -> None:
     except ValueError as error:
         raise InvalidInput(f"listen: {error}", where=str(config)) from None
     with listen(host, port) as listening, open_parts(config) as parts:
+        configuration.noted(parts, settings.recorded(), __version__)
         controller = Controller(parts)
         hooks = Hooks(webhook(settings), parts.states.delivery_seen, parts.clock.now, controller.put)
         app = build_app(hooks, controller.ready)
@@ -54,6 +58,7 @@ def _serve(config: Path, as_json: bool) -> None:
         scheduler = BackgroundScheduler(timezone="UTC")
         scheduler.add_job(controller.put, "interval", args=[Poll()], seconds=settings.poll.total_seconds())
         scheduler.add_job(controller.put, "interval", args=[Resync()], seconds=settings.resync.total_seconds())
+        scheduler.add_job(controller.put, "interval", args=[CheckpointDue()], seconds=CHECKPOINT_SECONDS)
         stopping = threading.Event()
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -83,10 +88,13 @@ def reconcile_command(once: bool, config: Path) -> Answer:  # noqa: ARG001 - the
     """Review every open pull request and reconcile every environment, once; exit 1 when something could not be done."""
     from reconciler import logs
     from reconciler.bootstrap import open_parts
+    from reconciler.control import configuration
     from reconciler.control import once as run
+    from reconciler.settings import read_settings
 
     logs.set_up(as_json=True)
     with open_parts(config) as parts:
+        configuration.noted(parts, read_settings(config).recorded(), __version__)
         report = run.everything(parts)
     lines = [f"pull request {r['pull_request']}: {r['gate']}" for r in report["reviews"]]
     lines += [

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
-from reconciler.control import pipeline
+from reconciler.control import checkpoints, pipeline
 from reconciler.control.parts import Parts
 from reconciler.control.requests import (
     Again,
+    CheckpointDue,
     Done,
     Parked,
     Poll,
@@ -43,6 +44,9 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
         case Resync():
             environments = (ReconcileRequest(name) for name in pipeline.environments(parts))
             return Done(), (*environments, *map(ReviewRequest, tuple(seen.pulls)))
+        case CheckpointDue():
+            checkpoints.due(parts)
+            return Done(), ()
         case ReviewRequest(number=number):
             if pipeline.review(parts, number) is None:  # landed perhaps: a fresh review of it may end a hold
                 return Done(), tuple(map(ReconcileRequest, pipeline.held(parts)))
@@ -109,6 +113,7 @@ class Controller:
         for deployment in self.parts.deployments.unfinished():
             self.put(ResumeRequest(deployment.id))
         self.put(Poll())
+        self.put(CheckpointDue())
         for number in range(WORKERS):
             thread = threading.Thread(target=self._work, name=f"worker {number}", daemon=True)
             thread.start()

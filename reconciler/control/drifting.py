@@ -76,6 +76,9 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
     refusal = _not_healed(parts, name, environment, place, drifted)
     if refusal is not None:
         held = "Parked" if refusal.startswith("flapping") else None
+        if held is not None and (now.hold, now.hold_reason) != (held, refusal):
+            said = {"hold": held, "reason": refusal, "commit": place.revision}
+            parts.ledger.append("hold", str(name), said, parts.clock.now())
         left = partial(_drifted, health=health, drift=drift, hold=held, why=refusal)
         return Seen(remembering.write(parts, name, left))
     due = _due(parts, name, datetime.fromisoformat(drift["since"]))

@@ -82,10 +82,10 @@ def queue(parts: Parts, name: EnvironmentName, deploy: Deploy) -> str:
         "max_failed_hosts": deploy.environment.rollout.max_failed_hosts,
         "despite_suspension": deploy.despite_suspension,
     }
-    if parts.deployments.begin(deployment, context):
-        parts.ledger.append(
-            "deployment-started", deployment.id, remembering.summary(deployment) | {"plans": plans}, parts.clock.now()
-        )
+    images = {str(plan.target): dict(plan.plan.images) for plan in deploy.plans}
+    engines = {str(plan.target): plan.plan.engine_id for plan in deploy.plans}
+    entry = remembering.summary(deployment) | {"plans": plans, "images": images, "engines": engines}
+    if parts.deployments.begin(deployment, context, entry | {"before": deploy.before}):
         parts.progress("deployment.queued", {"deployment": deployment.id, "environment": str(name), **plans})
     return deployment.id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from reconciler.control import pipeline, queries
+from reconciler.control import checkpoints, pipeline, queries
 from reconciler.control.parts import Parts
 from reconciler.control.requests import Request, ReviewRequest
 from reconciler.model.errors import ReconcilerError
@@ -56,4 +56,8 @@ def everything(parts: Parts) -> dict[str, Any]:
         else:
             environments.append(queries.environment_data(done.record))
             deployments.extend(queries.deployment_data(parts, made) for made in done.deployments)
+    try:
+        checkpoints.due(parts)
+    except ReconcilerError as error:
+        failed("checkpoint", error)
     return {"reviews": reviews, "environments": environments, "deployments": deployments, "failures": failures}

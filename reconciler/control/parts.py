@@ -8,6 +8,7 @@ from threading import RLock
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import (
+    Checkpoints,
     Clock,
     Deployments,
     Engine,
@@ -22,6 +23,7 @@ from reconciler.ports import (
     Source,
     States,
     TrustRecord,
+    Witness,
 )
 
 
@@ -33,6 +35,7 @@ class Parts:
     which the forge has been told all there was to tell; `saying` is held while a comment and what the ledger keeps of
     it are written, which would look like a comment that somebody edited; `looked` are the environments whose hosts'
     records were read in this process and agree: under which trust, and with which revision as the verified one.
+    `witness` is None where none is configured.
     """
 
     source: Source
@@ -40,6 +43,7 @@ class Parts:
     renderer: Renderer
     hosts: Hosts
     ledger: Ledger
+    checkpoints: Checkpoints
     deployments: Deployments
     states: States
     leases: Leases
@@ -51,6 +55,7 @@ class Parts:
     progress: Progress
     branch: str
     owner: str
+    witness: Witness | None = None
     told: set[str] = field(default_factory=set)
     saying: RLock = field(default_factory=RLock)
     looked: dict[EnvironmentName, tuple[TrustRecord, str]] = field(default_factory=dict)

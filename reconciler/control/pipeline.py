@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.control import advancing, drifting, execution, judging, publishing, remembering
+from reconciler.control import advancing, checkpoints, drifting, execution, judging, publishing, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.requests import Again, Done, Parked, Result
 from reconciler.model.approval import Gate
@@ -96,6 +96,7 @@ def execute(parts: Parts, deployment: str) -> Deployment:
     """Run a queued or cut-off deployment to its end, record it, say so on the forge. The engine calls this."""
     finished, context = execution.run(parts, deployment)
     remembering.concluded(parts, finished, context)
+    checkpoints.after_deployment(parts)
     publishing.deployed(parts, finished.revision)
     return finished
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.control import evidence, marks
+from reconciler.control import checkpoints, evidence, marks
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, TargetPlan, planned, unplanned
-from reconciler.model.approval import Evidence, Gate, Open, RuleSet
+from reconciler.model.approval import Evidence, Gate, Landing, Open, RuleSet
 from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.errors import Retryable
 from reconciler.model.pull_request import Comment, PullRequestReading
@@ -126,7 +126,7 @@ def ask_again(
     with parts.saying:
         written = parts.forge.write_comment(number, None, body)
         _remember_plan(parts, reading, planned(plans), written, last)
-        _remember_decision(parts, number, {"after_merge": decision(gate)}, body, written)
+        _remember_decision(parts, reading, {"after_merge": decision(gate)}, body, written)
 
 
 def _differences(last: Mapping[str, Any], plans: Sequence[Planned], first_parent: str) -> list[str]:
@@ -148,19 +148,57 @@ def _differences(last: Mapping[str, Any], plans: Sequence[Planned], first_parent
 
 
 def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None:
-    """Keep a decision in the ledger with the digests of what it was made from; the same decision again is not kept."""
+    """Keep a decision in the ledger with the digests of what it was made from. The same decision again is not kept,
+    unless something is deployed by it: the deployment's attestation covers the answers that it was made from.
+    """
     facts = {
         "pull_request": found.reading.pull_request.number,
-        "head": found.reading.pull_request.head_sha,
+        **_pushed(found.reading),
+        "landing": _landing(found.landing),
+        "policies": {rules.origin: rules.verdict.policy_digest for rules in found.rule_sets},
         "plans": {str(plan.target): plan.digest for plan in found.plans},
         "decision": decision(gate),
     }
     latest = parts.ledger.latest("gate", subject)
-    if latest is not None and _data(latest.body).get("facts") == facts:
+    before = _data(latest.body) if latest is not None else {}
+    attestation = gate.attestation if isinstance(gate, Open) else None
+    deploys = attestation is not None and bool(found.plans)
+    if before.get("facts") == facts and (not deploys or before.get("attestation") == attestation):
         return
-    answers = [list(pair) for pair in found.reading.raw_digests]
-    parts.ledger.append("gate", subject, {"facts": facts, "answers": answers}, parts.clock.now())
+    data = {"facts": facts, "answers": _answers(found.reading), "attestation": attestation}
+    parts.ledger.append("gate", subject, data, parts.clock.now())
     parts.progress("gate.decided", {"subject": subject, **decision(gate)})
+
+
+def _pushed(reading: PullRequestReading) -> dict[str, Any]:
+    """What was proposed and by whom, as the forge and git show it."""
+    pull = reading.pull_request
+    return {
+        "head": pull.head_sha,
+        "base_ref": pull.base_ref,
+        "author": {"account": pull.author.id, "login": pull.author.login} if pull.author else None,
+        "commits": [
+            {"sha": commit.sha, "author": commit.author.id if commit.author else None} for commit in reading.commits
+        ],
+    }
+
+
+def _landing(landing: Landing | None) -> dict[str, Any] | None:
+    """How it landed: the tree at the end is proven to be that of merging what was approved."""
+    if landing is None:
+        return None
+    return {
+        "commits": list(landing.commits),
+        "first_parent": landing.first_parent,
+        "tree": landing.end_tree,
+        "expected_tree": landing.expected_tree,
+        "method": landing.method,
+    }
+
+
+def _answers(reading: PullRequestReading) -> list[list[str]]:
+    """What the forge was asked and the SHA-256 of each raw answer."""
+    return [list(pair) for pair in reading.raw_digests]
 
 
 def decision(gate: Gate) -> dict[str, Any]:
@@ -220,15 +258,17 @@ def _badness(deployment: Deployment) -> int:
 def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
     facts = {"state": text.state, "description": text.description}
     latest = parts.ledger.latest("deploy-status", sha)
-    if latest is not None and _data(latest.body) == facts:
+    said = _data(latest.body) if latest is not None else {}
+    if {name: said.get(name) for name in facts} == facts:  # a new anchor alone says nothing new of the deployment
         parts.told.add(sha)
         return
+    anchor = checkpoints.anchor(parts)
     try:
-        parts.forge.write_status(sha, _report(text))
+        parts.forge.write_status(sha, _report(statuses.anchored(text, anchor)))
     except Retryable as error:
         parts.progress("status.delayed", {"revision": sha, "reason": str(error)})
         return
-    parts.ledger.append("deploy-status", sha, facts, parts.clock.now())
+    parts.ledger.append("deploy-status", sha, {**facts, "anchor": anchor}, parts.clock.now())
     parts.told.add(sha)
 
 
@@ -263,7 +303,7 @@ def _say(
             _remember_plan(parts, reading, plans, written, {})
         for text in texts:
             parts.forge.write_status(pull.head_sha, _report(text))
-        _remember_decision(parts, pull.number, facts, body, written)
+        _remember_decision(parts, reading, facts, body, written)
     parts.progress("pull_request.judged", {"pull_request": pull.number, "head": pull.head_sha, **decided})
 
 
@@ -290,14 +330,17 @@ def _remember_plan(
     )
 
 
-def _remember_decision(parts: Parts, number: int, facts: Mapping[str, Any], body: str, written: Comment) -> None:
+def _remember_decision(
+    parts: Parts, reading: PullRequestReading, facts: Mapping[str, Any], body: str, written: Comment
+) -> None:
     data = {
         "facts": dict(facts),
         "body": evidence.body_digest(body),
         "comment": written.id,
         "comment_updated_at": written.updated_at.isoformat(),
+        "answers": _answers(reading),
     }
-    parts.ledger.append("gate", evidence.subject(number), data, parts.clock.now())
+    parts.ledger.append("gate", evidence.subject(reading.pull_request.number), data, parts.clock.now())
 
 
 def _ours(parts: Parts, number: int) -> int | None:

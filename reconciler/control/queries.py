@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,15 +12,17 @@ from reconciler.apply.execution import subject_of
 from reconciler.control import drifting, judging, marks, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Snapshot, TargetPlan
+from reconciler.model import statement
 from reconciler.model.approval import Gate
-from reconciler.model.chain import Broken, StoredEntry, walk
+from reconciler.model.chain import Broken, walk
+from reconciler.model.checkpoint import NAMESPACE
 from reconciler.model.deployment import Deployment
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.health import worst
 from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.revision import CleanMerge, Tree
 from reconciler.model.target import EnvironmentName
-from reconciler.ports import Deployments, EnvironmentRecord, Ledger, States
+from reconciler.ports import Checkpoints, Deployments, EnvironmentRecord, Ledger, States
 from reconciler.reports.escape import visible
 from reconciler.reports.gate import gate_text, refusal_json
 from reconciler.reports.plan import plan_text
@@ -31,6 +33,9 @@ class Records(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def checkpoints(self) -> Checkpoints: ...
 
     @property
     def deployments(self) -> Deployments: ...
@@ -277,19 +282,8 @@ def ledger_tail(records: Records, limit: int) -> list[dict[str, Any]]:
 
 
 def verify_ledger(records: Records) -> dict[str, Any]:
-    """Walk the stored chain."""
-    return _walked(
-        StoredEntry(e.body, e.sequence, e.previous, e.hash, e.kind, e.subject) for e in records.ledger.entries()
-    )
-
-
-def verify_export(data: bytes) -> dict[str, Any]:
-    """Walk the chain of an export: one entry per line, byte for byte."""
-    return _walked(StoredEntry(line) for line in data.split(b"\n") if line)
-
-
-def _walked(entries: Iterable[StoredEntry]) -> dict[str, Any]:
-    found = walk(entries)
+    """Walk the stored chain; `ledger verify` does more."""
+    found = walk(records.ledger.stored())
     if isinstance(found, Broken):
         return {"valid": False, "broken_at": found.sequence, "reason": found.reason}
     return {"valid": True, "size": found.size, "head": found.head}
@@ -297,7 +291,23 @@ def _walked(entries: Iterable[StoredEntry]) -> dict[str, Any]:
 
 def export_lines(records: Records) -> list[bytes]:
     """Every stored entry, byte for byte."""
-    return [entry.body for entry in records.ledger.entries()]
+    return [entry.body for entry in records.ledger.stored()]
+
+
+def export_files(records: Records, lines: Sequence[bytes], key: str | None) -> dict[str, bytes]:
+    """What `ledger export --directory` writes, by file name. Without a checkpoint or a key it is the ledger alone."""
+    files = {"ledger.jsonl": b"".join(line + b"\n" for line in lines)}
+    newest = records.checkpoints.newest()
+    if newest is not None and key is not None:
+        signed = newest.signed
+        files["checkpoint"] = signed.text.encode()
+        files["allowed_signers"] = allowed_signers(signed.checkpoint.origin, key).encode()
+    return files
+
+
+def allowed_signers(origin: str, key: str) -> str:
+    """The line by which `ssh-keygen -Y verify -I ORIGIN` knows an installation's key."""
+    return f'{origin} namespaces="{NAMESPACE},{statement.NAMESPACE}" {key}\n'
 
 
 def _data(entry: LedgerEntry) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,10 @@ def trusted(parts: Parts) -> TrustRecord:
     trust = pinned(parts)
     repository = parts.forge.repository_id()
     if repository != trust.repository:
+        said, subject = {"shown": repository, "trusted": trust.repository}, f"repository/{trust.repository}"
+        latest = parts.ledger.latest("untrusted", subject)
+        if latest is None or json.loads(latest.body)["data"] != said:
+            parts.ledger.append("untrusted", subject, said, parts.clock.now())
         raise UntrustedHistory(
             f"the forge shows repository {repository}, trusted is {trust.repository} (gate 43)",
             hint="it was recreated or replaced; nothing is deployed from it",
@@ -123,7 +128,8 @@ def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit:
 
 def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) -> None:
     """Write a finished deployment down: ledger, record, environment, in this order, each harmless to repeat."""
-    if parts.ledger.latest("deployment-finished", finished.id) is None:
+    latest = parts.ledger.latest("deployment-finished", finished.id)
+    if latest is None or json.loads(latest.body)["data"] != summary(finished):  # it may end otherwise when resumed
         parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
     name = environment_of(finished)
     if finished.kind is DeploymentKind.BREAK_GLASS:
@@ -271,12 +277,14 @@ def mark(parts: Parts, name: EnvironmentName, one: marks.Break) -> EnvironmentRe
 def summary(deployment: Deployment) -> dict[str, Any]:
     """What the ledger keeps of a deployment."""
     return {
+        "attempt": deployment.id,
         "kind": deployment.kind.value,
         "environment": f"{deployment.project}/{deployment.environment}",
         "hosts": list(deployment.hosts),
         "revision": deployment.revision,
         "plan_digest": deployment.plan_digest,
         "plans": {str(target.target): target.plan_digest for target in deployment.targets},
+        "authority": deployment.authority.kind,
         "pull_request": deployment.authority.pull_request,
         "author": deployment.authority.author,
         "approvals": [approval_json(given) for given in deployment.authority.approvals],

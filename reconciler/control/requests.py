@@ -25,6 +25,14 @@ class Resync:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class CheckpointDue:
+    """Sign the ledger's head if it is time, and tell the witness what it does not know."""
+
+    def __str__(self) -> str:
+        return "checkpoint"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class ReviewRequest:
     """Plan a pull request, judge it, post what was found."""
 
@@ -54,7 +62,7 @@ class ResumeRequest:
         return f"deployment {self.deployment}"
 
 
-Request = Poll | Resync | ReviewRequest | ReconcileRequest | ResumeRequest
+Request = Poll | Resync | CheckpointDue | ReviewRequest | ReconcileRequest | ResumeRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,6 +249,10 @@ def roll_back(story: Story, _repository: Path) -> None:
 
 def verify(story: Story, _repository: Path) -> None:
     """What anybody can check."""
+    with story.step("the newest deployment is proven from the ledger") as evidence:
+        newest = story.world.cli("deployments", "list", "--limit", "1")[0]["id"]
+        proof = story.world.cli("prove", newest)
+        evidence |= {"deployment": newest, "lines": [f"{line['step']}: {line['text']}" for line in proof["lines"]]}
     with story.step("the ledger verifies") as evidence:
         evidence |= story.world.cli("ledger", "verify")
         tail = story.world.cli("ledger", "show", "--limit", "1000")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.ledger_entry import GENESIS
@@ -12,10 +14,14 @@ from reconciler.model.ledger_entry import GENESIS
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """Every entry follows from the one before; `head` is the hash of the last (GENESIS when there is none)."""
+    """Every entry follows from the one before; `head` is the hash of the last (GENESIS when there is none).
+
+    `roots` has the heads that the chain had at the sizes which the walk was asked about, as far as it got there.
+    """
 
     size: int
     head: str
+    roots: Mapping[int, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,7 @@ class Broken:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(NamedTuple):
     """An entry as found: its bytes, and the columns beside them where a database has them (None in an export)."""
 
     body: bytes
@@ -36,29 +41,71 @@ class StoredEntry:
     hash: str | None = None
     kind: str | None = None
     subject: str | None = None
+    at: str | None = None
 
 
-def walk(entries: Iterable[StoredEntry]) -> Holds | Broken:
-    """Check sequence, link, hash and columns of every entry, in order."""
-    previous, sequence = GENESIS, 0
+class _Said(msgspec.Struct):
+    """What an entry says of itself. All of its JSON is read, `data` only to see that it is JSON."""
+
+    at: str
+    kind: str
+    previous: str
+    sequence: int
+    subject: str
+
+
+_read = msgspec.json.Decoder(_Said).decode
+
+
+def walk(
+    entries: Iterable[StoredEntry], sizes: Collection[int] = (), after: int = 0, root: str = GENESIS
+) -> Holds | Broken:
+    """Check sequence, link, hash and columns of every entry, in order.
+
+    `sizes` are those at which the head is wanted. The walk can begin after an entry whose hash is known already: then
+    `after` is its number and `root` its hash.
+    """
+    previous, sequence, wanted = root, after, frozenset(sizes)
+    roots = {after: root} if after in wanted else {}
     for entry in entries:
         sequence += 1
+        body, number, link, recorded, kind, subject, at = entry
         try:
-            body = json.loads(entry.body)
-        except (ValueError, RecursionError):
-            return Broken(sequence, "is not JSON")
-        if not isinstance(body, dict):
-            return Broken(sequence, "is not an object")
-        if body.get("sequence") != sequence:
-            return Broken(sequence, f"says it is number {body.get('sequence')}; an entry is missing, added or moved")
-        if body.get("previous") != previous:
-            return Broken(sequence, "does not follow from the entry before it")
-        actual = digest_bytes(entry.body)
-        if entry.hash is not None and entry.hash != actual:
-            return Broken(sequence, "was changed: its bytes do not have the recorded hash")
-        columns = {"sequence": entry.sequence, "previous": entry.previous, "kind": entry.kind, "subject": entry.subject}
-        for name, value in columns.items():
-            if value is not None and value != body.get(name):
-                return Broken(sequence, f"its column {name} says something else than its bytes")
+            said = _read(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+            return Broken(sequence, _unreadable(error))
+        actual = digest_bytes(body)
+        if (
+            said.sequence != sequence
+            or said.previous != previous
+            or (recorded is not None and recorded != actual)
+            or (number is not None and number != sequence)
+            or (link is not None and link != previous)
+            or (kind is not None and kind != said.kind)
+            or (subject is not None and subject != said.subject)
+            or (at is not None and at != said.at)
+        ):
+            return Broken(sequence, _misfit(entry, said, sequence, previous, actual))
         previous = actual
-    return Holds(sequence, previous)
+        if sequence in wanted:
+            roots[sequence] = actual
+    return Holds(sequence, previous, roots)
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, msgspec.ValidationError):
+        return f"is not an entry: {error}"
+    return "is not JSON"
+
+
+def _misfit(entry: StoredEntry, said: _Said, sequence: int, previous: str, actual: str) -> str:
+    """In what an entry does not fit; the first of the things that can be wrong with it."""
+    if said.sequence != sequence:
+        return f"says it is number {said.sequence}; an entry is missing, added or moved"
+    if said.previous != previous:
+        return "does not follow from the entry before it"
+    if entry.hash is not None and entry.hash != actual:
+        return "was changed: its bytes do not have the recorded hash"
+    columns = ("sequence", "previous", "kind", "subject", "at")
+    wrong = [name for name in columns if getattr(entry, name) not in (None, getattr(said, name))]
+    return f"its column {wrong[0]} says something else than its bytes"

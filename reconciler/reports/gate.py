@@ -78,6 +78,8 @@ def approval_json(approval: Approval) -> dict[str, Any]:
         "form": approval.form.value,
         "review": approval.review,
         "head": approval.head_sha,
+        "submitted_at": approval.submitted_at.isoformat(),
+        "groups": list(approval.groups),
         "key": approval.key,
     }
 

@@ -6,7 +6,7 @@ hands them to the forge. They are output only and never evidence (gate 50).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.model.approval import Gate, Open, Waiting
@@ -28,6 +28,7 @@ TRUST: Final = "reconciler/trust"
 PENDING, SUCCESS, FAILURE, ERROR = "pending", "success", "failure", "error"
 
 LONGEST_DESCRIPTION = 140
+ANCHOR = " | ledger "
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,14 @@ class StatusText:
 def status(context: str, state: str, description: str) -> StatusText:
     """A status whose description fits and shows nothing hidden."""
     return StatusText(context, state, cut(visible(description), LONGEST_DESCRIPTION))
+
+
+def anchored(text: StatusText, anchor: str | None) -> StatusText:
+    """The status with the ledger's anchor (`SIZE:ROOT`) at its end, for which the text before it makes room."""
+    if anchor is None:
+        return text
+    suffix = f"{ANCHOR}{anchor}"
+    return replace(text, description=cut(text.description, LONGEST_DESCRIPTION - len(suffix)) + suffix)
 
 
 def statuses(

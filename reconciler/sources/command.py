@@ -12,9 +12,10 @@ import base64
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,9 +87,16 @@ def scheme_of(url: str) -> str:
 
 
 def run_git(
-    directory: Path, *arguments: str, url: str | None = None, token: str | None = None, timeout: float
+    directory: Path,
+    *arguments: str,
+    url: str | None = None,
+    token: str | None = None,
+    timeout: float,
+    ssh_options: Sequence[str] = (),
 ) -> Finished:
     """Run git in a bare repository. With `url`, its protocol is allowed and `token` is sent to it and nowhere else.
+
+    `ssh_options` are for the ssh of an ssh URL: a key, a file of known hosts.
 
     Raises ForgeUnavailable after `timeout` seconds (git and all that it started are then ended), Terminal where there
     is no usable git.
@@ -99,6 +107,8 @@ def run_git(
         command += ["-c", setting]
     command += [f"--git-dir={directory}", *arguments]
     environment, secrets = _environment(directory, url, token)
+    if ssh_options:
+        environment = {**environment, "GIT_SSH_COMMAND": f"{environment['GIT_SSH_COMMAND']} {shlex.join(ssh_options)}"}
     process = subprocess.Popen(
         command,
         env=environment,

@@ -15,6 +15,7 @@ from reconciler.model.deployment import Deployment, OperationResult
 from reconciler.model.errors import NotFound, Retryable, Terminal
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.storage.database import Database
+from reconciler.storage.ledger import append_in
 from reconciler.storage.schema import deployments, journal
 
 _RECORD = TypeAdapter(Deployment)
@@ -27,9 +28,10 @@ class SqlDeployments:
 
     database: Database
 
-    def begin(self, deployment: Deployment, context: Mapping[str, Any]) -> bool:
+    def begin(self, deployment: Deployment, context: Mapping[str, Any], entry: Mapping[str, Any] | None = None) -> bool:
         """Store a queued deployment; False, and nothing stored, when its id is there already.
 
+        `entry` is what the ledger keeps of it, in the same transaction: neither is ever there without the other.
         Retryable while another one of the environment is under way.
         """
         with self.database.writing() as connection:
@@ -60,6 +62,8 @@ class SqlDeployments:
                     context=json.dumps(dict(context), sort_keys=True),
                 )
             )
+            if entry is not None:
+                append_in(connection, "deployment-started", deployment.id, entry, deployment.started_at)
             return True
 
     def advance(self, deployment: Deployment) -> None:
@@ -77,8 +81,19 @@ class SqlDeployments:
             if done.rowcount != 1:
                 raise Terminal(f"deployment {deployment.id} is finished or unknown; its record does not change")
 
-    def journal_intent(self, deployment: str, target: Target, index: int, operation: str, now: datetime) -> None:
-        """Note that an operation is about to begin; noting it again after a restart changes nothing."""
+    def journal_intent(
+        self,
+        deployment: str,
+        target: Target,
+        index: int,
+        operation: str,
+        now: datetime,
+        subject: str = "",
+        why: str = "",
+    ) -> None:
+        """Note in journal and ledger that an operation is about to begin; noting it again after a restart changes
+        nothing.
+        """
         key = (journal.c.deployment == deployment, journal.c.target == str(target), journal.c.operation_index == index)
         with self.database.writing() as connection:
             if connection.execute(select(journal.c.deployment).where(*key)).first() is None:
@@ -91,6 +106,8 @@ class SqlDeployments:
                         intended_at=now.isoformat(),
                     )
                 )
+                said = _operation(deployment, target, index, operation, subject, why)
+                append_in(connection, "operation-started", deployment, said, now)
 
     def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
         """When each operation on this target was begun, by index, whatever became of it."""
@@ -101,7 +118,7 @@ class SqlDeployments:
             return {row.operation_index: datetime.fromisoformat(row.intended_at) for row in connection.execute(query)}
 
     def journal_outcome(self, deployment: str, target: Target, result: OperationResult) -> None:
-        """Note what became of it; Terminal where no intent was noted."""
+        """Note in journal and ledger what became of it; Terminal where no intent was noted."""
         with self.database.writing() as connection:
             done = connection.execute(
                 update(journal)
@@ -114,6 +131,9 @@ class SqlDeployments:
             )
             if done.rowcount != 1:
                 raise Terminal(f"deployment {deployment}: operation {result.index} on {target} was never begun")
+            said = _operation(deployment, target, result.index, result.operation, result.subject, result.why)
+            said |= {"outcome": result.outcome, "detail": result.detail, "started_at": result.started_at.isoformat()}
+            append_in(connection, "operation-finished", deployment, said, result.finished_at)
 
     def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
         """Outcomes so far, by index."""
@@ -171,3 +191,15 @@ class SqlDeployments:
         )
         with self.database.reading() as connection:
             return connection.execute(query).scalar()
+
+
+def _operation(deployment: str, target: Target, index: int, operation: str, subject: str, why: str) -> dict[str, Any]:
+    """What both entries about an operation say; the attempt is the deployment's id, which names no other attempt."""
+    return {
+        "attempt": deployment,
+        "target": str(target),
+        "index": index,
+        "operation": operation,
+        "subject": subject,
+        "why": why,
+    }

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, LargeBinary, Row, Select, cast, insert, select
+from sqlalchemy import Connection, LargeBinary, Row, Select, insert, select, text
+from sqlalchemy import cast as sql_cast
 
 from reconciler.model.canonical import canonical, digest_bytes
+from reconciler.model.chain import StoredEntry
 from reconciler.model.errors import VerificationFailed
 from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 from reconciler.storage.database import Database
 from reconciler.storage.schema import ledger
+from reconciler.storage.stored import stored_entries
 
 # The bytes as they are, also where somebody stored them as something else than a BLOB.
 _ROWS: Select[Any] = select(
-    *(column for column in ledger.c if column is not ledger.c.body), cast(ledger.c.body, LargeBinary).label("body")
+    *(column for column in ledger.c if column is not ledger.c.body), sql_cast(ledger.c.body, LargeBinary).label("body")
 ).order_by(ledger.c.sequence)
 
 
@@ -45,8 +49,10 @@ class SqlLedger:
 
     def latest(self, kind: str, subject: str) -> LedgerEntry | None:
         """The newest entry of a kind about a subject."""
-        found = self.find(kind, subject)
-        return found[-1] if found else None
+        query = _ROWS.where(ledger.c.kind == kind, ledger.c.subject == subject)
+        with self.database.reading() as connection:
+            row = connection.execute(query.order_by(None).order_by(ledger.c.sequence.desc()).limit(1)).first()
+        return _entry(row) if row is not None else None
 
     def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
         """All entries of a kind about a subject, oldest first."""
@@ -54,13 +60,26 @@ class SqlLedger:
         with self.database.reading() as connection:
             return tuple(_entry(row) for row in connection.execute(query))
 
+    def head(self) -> tuple[int, str]:
+        """How many entries there are, and the hash that the last one is stored with (GENESIS when there is none)."""
+        with self.database.reading() as connection:
+            return _head(connection)
+
+    def stored(self, after: int = 0) -> Iterator[StoredEntry]:
+        """The rows after a sequence number as they are stored, in order, as one snapshot has them; nothing is believed.
+
+        With 0 it is every row, as for `entries`.
+        """
+        with self.database.reading() as connection:
+            connection.execute(text("SELECT 1"))  # the snapshot begins with the first statement of SQLAlchemy's
+            driver = connection.connection.driver_connection
+            yield from stored_entries(cast(sqlite3.Connection, driver), after or None)
+
 
 def append_in(connection: Connection, kind: str, subject: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
     """Append inside a transaction that the caller holds, so that a record and its entry stand or fall together."""
-    last = connection.execute(
-        select(ledger.c.sequence, ledger.c.hash).order_by(ledger.c.sequence.desc()).limit(1)
-    ).first()
-    sequence, previous = (last.sequence + 1, last.hash) if last else (1, GENESIS)
+    before, previous = _head(connection)
+    sequence = before + 1
     at = now.isoformat()
     body = canonical(
         {"sequence": sequence, "previous": previous, "at": at, "kind": kind, "subject": subject, "data": dict(data)}
@@ -72,6 +91,13 @@ def append_in(connection: Connection, kind: str, subject: str, data: Mapping[str
         )
     )
     return entry
+
+
+def _head(connection: Connection) -> tuple[int, str]:
+    last = connection.execute(
+        select(ledger.c.sequence, ledger.c.hash).order_by(ledger.c.sequence.desc()).limit(1)
+    ).first()
+    return (last.sequence, last.hash) if last else (0, GENESIS)
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

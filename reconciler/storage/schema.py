@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-REVISION = "0003"  # the newest migration; a database that has it needs none
+REVISION = "0004"  # the newest migration; a database that has it needs none
 
 metadata = MetaData()
 
@@ -18,6 +18,14 @@ ledger = Table(
     Column("kind", String(60), nullable=False, index=True),
     Column("subject", String(400), nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("text", Text, nullable=False),
 )
 
 deployments = Table(

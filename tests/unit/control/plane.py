@@ -11,10 +11,11 @@ from typing import Any, cast
 
 from reconciler.control.parts import Parts
 from reconciler.model.pull_request import Account, PullRequest, PullRequestReading
-from reconciler.ports import Engine, Forge, Hosts, Renderer, Signer
+from reconciler.ports import Checkpoints, Engine, Forge, Hosts, Renderer, Signer
 from reconciler.signatures import InstallationKey, SshSignatures
 from reconciler.sources import GitMirror
 from reconciler.storage import Database
+from reconciler.storage.checkpoints import SqlCheckpoints
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.states import SqlLeases, SqlStates
@@ -48,6 +49,16 @@ class Events:
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
         return [fields for kind, fields in self.told if kind in kinds]
+
+
+class Unkept:
+    """No checkpoints, for a test that is not about them."""
+
+    def newest(self) -> None:
+        """None."""
+
+    def copy(self) -> None:
+        """None."""
 
 
 def nothing(*_: Any, **__: Any) -> Any:
@@ -140,6 +151,7 @@ def parts_of(
         renderer=cast(Renderer, renderer),
         hosts=cast(Hosts, hosts),
         ledger=ledger or SqlLedger(database),
+        checkpoints=SqlCheckpoints(database, keys / "checkpoint") if keys else cast(Checkpoints, Unkept()),
         deployments=SqlDeployments(database),
         states=SqlStates(database),
         leases=SqlLeases(database),

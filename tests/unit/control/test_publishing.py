@@ -14,19 +14,22 @@ from typing import Any
 
 import pytest
 
-from reconciler.control import evidence, publishing
+from reconciler.control import checkpoints, evidence, publishing
 from reconciler.control.parts import Parts
 from reconciler.forges import GitHub
 from reconciler.forges.connection import Connection
 from reconciler.localforge.server import build_app
 from reconciler.model.approval import Gate, Reason, RuleSet, Waiting
+from reconciler.model.deployment import DeploymentState
 from reconciler.model.errors import ForgeUnavailable
 from reconciler.model.principal import Principals
 from reconciler.model.pull_request import PullRequestReading
 from reconciler.model.verdict import Verdict
+from reconciler.ports import TrustRecord
 from reconciler.storage import Database
 from tests.unit.control.plane import Events, parts_of
 from tests.unit.localforge.forge_under_test import REPOSITORY, TOKENS, Api, seed
+from tests.unit.storage.records import NOON, a_deployment
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette would rather have a successor of httpx that nothing else here needs
@@ -226,3 +229,49 @@ def test_what_cannot_be_planned_is_said_once_and_is_no_plan(told: Told) -> None:
     told.post()
     assert len(told.comments()) == 1
     assert len(told.entries("plan-posted")) == 1
+
+
+# -- the deploy status ------------------------------------------------------------------------------------------------
+
+
+def landed(told: Told, tmp_path: Path) -> tuple[Parts, str]:
+    """A commit on which a deployment ended, and parts that can sign."""
+    parts = parts_of(told.parts.ledger.database, forge=told.forge, keys=tmp_path)  # type: ignore[attr-defined]
+    parts.states.set_trust(TrustRecord(repository=77, revision="a" * 40, roots=(), created_at=NOON))
+    sha = told.reading().pull_request.base_sha
+    parts.deployments.begin(a_deployment(revision=sha), {})
+    parts.deployments.advance(a_deployment(revision=sha, outcome=DeploymentState.SUCCEEDED, reason="healthy"))
+    parts.ledger.append("deployment-finished", "d-1", {}, NOON)
+    return parts, sha
+
+
+def deploy_statuses(told: Told, sha: str) -> list[str]:
+    found = told.as_("reader").get(f"{REPOSITORY}/commits/{sha}/statuses")
+    return [status["description"] for status in found if status["context"] == "reconciler/deploy"]
+
+
+def test_the_deploy_status_carries_the_anchor_of_the_newest_checkpoint(told: Told, tmp_path: Path) -> None:
+    parts, sha = landed(told, tmp_path)
+    made = checkpoints.make(parts).checkpoint
+    publishing.deployed(parts, sha)
+    (said,) = deploy_statuses(told, sha)
+    assert said.endswith(f" | ledger {made.size}:{made.root[:32]}")
+    assert said.startswith("change of shop/production on web-1 succeeded: healthy")
+    (entry,) = parts.ledger.find("deploy-status", sha)
+    assert json.loads(entry.body)["data"]["anchor"] == made.anchor
+
+
+def test_a_new_checkpoint_alone_does_not_write_the_status_again(told: Told, tmp_path: Path) -> None:
+    parts, sha = landed(told, tmp_path)
+    for _ in range(3):
+        checkpoints.make(parts)
+        publishing.deployed(parts, sha)
+        parts.ledger.append("drift", "shop/production", {}, NOON)
+    assert len(deploy_statuses(told, sha)) == 1
+    assert len(parts.ledger.find("deploy-status", sha)) == 1
+
+
+def test_without_a_checkpoint_the_status_is_written_without_an_anchor(told: Told, tmp_path: Path) -> None:
+    parts, sha = landed(told, tmp_path)
+    publishing.deployed(parts, sha)
+    assert "ledger" not in deploy_statuses(told, sha)[0]

@@ -19,14 +19,13 @@ def chain(*data: Any) -> list[StoredEntry]:
         body = canonical(
             {"sequence": sequence, "previous": previous, "at": "now", "kind": "k", "subject": "s", "data": value}
         )
-        entries.append(StoredEntry(body, sequence, previous, digest_bytes(body), "k", "s"))
+        entries.append(StoredEntry(body, sequence, previous, digest_bytes(body), "k", "s", "now"))
         previous = digest_bytes(body)
     return entries
 
 
 def with_columns(entry: StoredEntry, **columns: Any) -> StoredEntry:
-    fields = {name: getattr(entry, name) for name in StoredEntry.__slots__} | columns
-    return StoredEntry(**fields)
+    return entry._replace(**columns)
 
 
 def broken_at(entries: list[StoredEntry]) -> tuple[int, str]:
@@ -80,7 +79,8 @@ def test_an_entry_that_follows_from_another_history_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("sequence", 7), ("previous", "f" * 64), ("kind", "gate"), ("subject", "t")]
+    ("column", "value"),
+    [("sequence", 7), ("previous", "f" * 64), ("kind", "gate"), ("subject", "t"), ("at", "yesterday")],
 )
 def test_a_column_that_says_something_else_than_the_bytes_is_found(column: str, value: object) -> None:
     entries = chain("a", "b")
@@ -88,11 +88,40 @@ def test_a_column_that_says_something_else_than_the_bytes_is_found(column: str, 
     assert broken_at(entries) == (2, f"its column {column} says something else than its bytes")
 
 
-@pytest.mark.parametrize(("body", "reason"), [(b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is not an")])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 100_000, "is not"),
+        (b"[]", "is not an entry"),
+        (b"{}", "is not an entry"),
+        (b'{"at":"now","kind":"k","previous":"x","sequence":"2","subject":"s"}', "is not an entry"),
+        (b'{"at":"now","kind":"k","previous":"x","sequence":1e99,"subject":"s"}', "is not an entry"),
+        (b'{"at":"now","data":[1,,2],"kind":"k","previous":"x","sequence":2,"subject":"s"}', "is not JSON"),
+    ],
+)
 def test_what_is_no_entry_at_all_is_found(body: bytes, reason: str) -> None:
     sequence, text = broken_at([*chain("a"), StoredEntry(body)])
     assert sequence == 2
     assert reason in text
+
+
+def test_a_walk_gives_the_heads_at_the_sizes_it_is_asked_for() -> None:
+    entries = chain("a", "b", "c")
+    found = walk(entries, sizes=(0, 2, 3, 9))
+    assert isinstance(found, Holds)
+    assert found.roots == {0: GENESIS, 2: entries[1].hash, 3: entries[2].hash}
+
+
+def test_a_walk_can_begin_after_an_entry_whose_hash_is_known() -> None:
+    entries = chain("a", "b", "c")
+    assert walk(entries[1:], after=1, root=str(entries[0].hash)) == walk(entries)
+    assert walk(entries[1:], after=1, root="f" * 64) == Broken(2, "does not follow from the entry before it")
+    assert walk(entries[2:], after=1, root=str(entries[0].hash)) == Broken(
+        2, "says it is number 3; an entry is missing, added or moved"
+    )
 
 
 def test_cutting_the_tail_leaves_a_chain_that_holds() -> None:

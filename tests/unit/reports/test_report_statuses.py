@@ -23,11 +23,14 @@ from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
 from reconciler.reports.deployment import deployment_text
 from reconciler.reports.gate import gate_text, refusal_json, remarks
 from reconciler.reports.statuses import (
+    DEPLOY,
+    anchored,
     approval_status,
     deploy_status,
     held_status,
     plan_status,
     policy_status,
+    status,
     statuses,
 )
 from reconciler.reports.verdict import verdict_markdown, verdict_text
@@ -155,3 +158,13 @@ def test_a_record_tells_by_what_right_and_how_it_ended() -> None:
         "web: Healthy",
     ):
         assert part in text
+
+
+def test_an_anchor_keeps_its_place_at_the_end_of_a_description_that_is_too_long() -> None:
+    anchor = f"{10**17}:{'a' * 32}"
+    long = anchored(status(DEPLOY, "failure", "x" * 500), anchor)
+    assert len(long.description) == 140
+    assert long.description.endswith(f" | ledger {anchor}")
+    short = status(DEPLOY, "success", "done")
+    assert anchored(short, anchor).description == f"done | ledger {anchor}"
+    assert anchored(short, None) == short

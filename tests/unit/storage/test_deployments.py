@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from reconciler.model.deployment import Deployment, DeploymentState, OperationResult
 from reconciler.model.errors import Retryable
@@ -17,6 +21,7 @@ from reconciler.model.target import Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.storage import Database, open_database
 from reconciler.storage.deployments import SqlDeployments
+from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.states import SqlStates
 from tests.unit.storage import records
 from tests.unit.storage.processes import go, process
@@ -146,3 +151,62 @@ sys.stdin.readline()
     assert deployments.begun("d-1", TARGET)
     assert deployments.journal("d-1", TARGET) == (a_result(),)
     reopened.close()
+
+
+# -- the ledger beside the journal -----------------------------------------------------------------------------------
+
+
+def entries(database: Database, kind: str) -> list[dict[str, Any]]:
+    return [json.loads(entry.body)["data"] for entry in SqlLedger(database).find(kind, "d-1")]
+
+
+def refuse_entries(database: Database) -> None:
+    """The ledger takes nothing more, as on a full disk."""
+    with database.writing() as connection:
+        connection.execute(
+            text("CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+        )
+
+
+def test_an_operation_is_in_the_ledger_before_and_after_it_is_done(database: Database) -> None:
+    store = SqlDeployments(database)
+    for _ in range(2):
+        store.journal_intent("d-1", TARGET, 0, "RecreateService", NOON, "web", "image changed in git")
+    expected = {
+        "attempt": "d-1", "target": str(TARGET), "index": 0, "operation": "RecreateService", "subject": "web",
+        "why": "image changed in git",
+    }  # fmt: skip
+    assert entries(database, "operation-started") == [expected]
+    assert entries(database, "operation-finished") == []
+    store.journal_outcome("d-1", TARGET, a_result())
+    assert entries(database, "operation-finished") == [
+        expected | {"outcome": "done", "detail": "", "started_at": NOON.isoformat()}
+    ]
+
+
+def test_an_operation_that_cannot_be_put_on_record_is_not_begun(database: Database) -> None:
+    store = SqlDeployments(database)
+    refuse_entries(database)
+    with pytest.raises(IntegrityError, match="the disk is full"):
+        store.journal_intent("d-1", TARGET, 0, "RecreateService", NOON)
+    assert store.begun("d-1", TARGET) == {}
+
+
+def test_an_outcome_is_in_journal_and_ledger_or_in_neither(database: Database) -> None:
+    store = SqlDeployments(database)
+    store.journal_intent("d-1", TARGET, 0, "RecreateService", NOON)
+    refuse_entries(database)
+    with pytest.raises(IntegrityError, match="the disk is full"):
+        store.journal_outcome("d-1", TARGET, a_result())
+    assert store.journal("d-1", TARGET) == ()
+
+
+def test_a_deployment_is_queued_with_its_entry_or_not_at_all(database: Database) -> None:
+    store = SqlDeployments(database)
+    assert store.begin(a_deployment(), {}, {"plans": {}})
+    assert not store.begin(a_deployment(), {}, {"plans": {}})
+    assert entries(database, "deployment-started") == [{"plans": {}}]
+    refuse_entries(database)
+    with pytest.raises(IntegrityError, match="the disk is full"):
+        store.begin(a_deployment("d-2", environment="staging"), {}, {"plans": {}})
+    assert store.get("d-2") is None

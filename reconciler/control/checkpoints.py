@@ -1,0 +1,121 @@
+"""Signing the ledger's head, and taking it outside: to the deploy status and to the witness.
+
+Called by the pipeline after each deployment, by the controller's timer, and by `ledger checkpoint`.
+
+A checkpoint is made only of a ledger that goes on from the one before: whoever wrote it anew does not get it signed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from reconciler.control import remembering
+from reconciler.control.parts import Parts
+from reconciler.model.chain import Broken, walk
+from reconciler.model.checkpoint import NAMESPACE, Checkpoint, SignedCheckpoint, origin_of
+from reconciler.model.errors import ReconcilerError, VerificationFailed
+from reconciler.model.ledger_entry import GENESIS
+
+EVERY = timedelta(minutes=10)
+TAMPERED = "the ledger was tampered with"
+
+
+def make(parts: Parts) -> SignedCheckpoint:
+    """Sign the head as it is now; the newest checkpoint where nothing was appended since.
+
+    VerificationFailed where the ledger does not go on from what was signed before: in the database, beside it, or as
+    the witness is known to have it. NotAllowed before something is trusted: until then the ledger has no name.
+    """
+    origin = origin_of(remembering.pinned(parts).repository)
+    newest = _newest(parts, origin)
+    after, root = (newest.checkpoint.size, newest.checkpoint.root) if newest is not None else (0, GENESIS)
+    match walk(parts.ledger.stored(after), after=after, root=root):
+        case Broken(sequence=sequence, reason=reason):
+            raise VerificationFailed(f"{TAMPERED}: entry {sequence} {reason}")
+        case found:
+            pass
+    if newest is not None and found.size == after:
+        return newest
+    checkpoint = Checkpoint(origin, found.size, found.head)
+    signed = SignedCheckpoint(checkpoint, parts.signer.sign(checkpoint.signed_bytes, NAMESPACE))
+    if parts.checkpoints.add(signed, parts.clock.now()):
+        parts.progress("ledger.checkpoint", {"size": checkpoint.size, "root": checkpoint.root})
+    return signed
+
+
+def _newest(parts: Parts, origin: str) -> SignedCheckpoint | None:
+    """The newest that is kept anywhere; every one of them signed by us, of this ledger, and still true of it."""
+    kept, copy = parts.checkpoints.newest(), parts.checkpoints.copy()
+    witnessed = parts.witness.newest(origin) if parts.witness is not None else None
+    found = {one.checkpoint: one for one in (kept.signed if kept else None, copy, witnessed) if one is not None}
+    for checkpoint, signed in found.items():
+        said = (checkpoint.signed_bytes, signed.signature, NAMESPACE, [parts.signer.public_key])
+        if parts.signatures.signer_of(*said) is None or checkpoint.origin != origin:
+            raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {checkpoint.size}")
+        _still_there(parts, checkpoint)
+    return max(found.values(), key=lambda signed: signed.checkpoint.size, default=None)
+
+
+def _still_there(parts: Parts, checkpoint: Checkpoint) -> None:
+    """The entry that a checkpoint ends with is as it was when it was signed."""
+    size, _ = parts.ledger.head()
+    if size < checkpoint.size:
+        raise VerificationFailed(f"{TAMPERED}: it has {size} entries, and {checkpoint.size} were signed already")
+    if checkpoint.size == 0:
+        return
+    entry = next(iter(parts.ledger.stored(checkpoint.size - 1)), None)
+    found = walk([entry], after=checkpoint.size - 1, root=_link(entry.previous)) if entry is not None else None
+    if found is None or isinstance(found, Broken) or found.head != checkpoint.root:
+        raise VerificationFailed(f"{TAMPERED}: entry {checkpoint.size} is another one than the one that was signed")
+
+
+def _link(previous: str | None) -> str:
+    return previous if previous is not None else GENESIS
+
+
+def due(parts: Parts) -> SignedCheckpoint | None:
+    """What the timer asks for: a checkpoint where something was appended and the last one is ten minutes old, and to
+    the witness what it does not have. None where nothing was due. Retryable when the witness cannot be reached.
+    """
+    if parts.states.trust() is None:
+        return None
+    made = None
+    newest = parts.checkpoints.newest()
+    if newest is None or newest.at + EVERY <= parts.clock.now():
+        size, _ = parts.ledger.head()
+        if size > (newest.signed.checkpoint.size if newest is not None else 0):
+            made = make(parts)
+    bear_witness(parts)
+    return made
+
+
+def bear_witness(parts: Parts) -> None:
+    """Give the witness every checkpoint that it does not have; nothing where none is configured."""
+    if parts.witness is None:
+        return
+    newest = parts.witness.newest(origin_of(remembering.pinned(parts).repository))
+    missing = [kept.signed for kept in parts.checkpoints.after(newest.checkpoint.size if newest is not None else -1)]
+    if missing:
+        parts.witness.publish(missing, parts.clock.now())
+        parts.progress("ledger.witnessed", {"size": missing[-1].checkpoint.size, "checkpoints": len(missing)})
+
+
+def after_deployment(parts: Parts) -> SignedCheckpoint | None:
+    """A checkpoint that covers a deployment's end. What fails is said, tried again by the timer, and stops nothing: the
+    deployment has happened. None where there is no checkpoint. The witness is told by the timer, for whom nobody waits.
+    """
+    try:
+        return make(parts)
+    except ReconcilerError as error:
+        parts.progress("ledger.not_signed", {"reason": str(error), "code": error.code})
+        return None
+
+
+def anchor(parts: Parts) -> str | None:
+    """`SIZE:ROOT` of the newest checkpoint, for the deploy status; None before there is one, or where it is spoilt."""
+    try:
+        newest = parts.checkpoints.newest()
+    except VerificationFailed as error:
+        parts.progress("ledger.not_signed", {"reason": str(error), "code": error.code})
+        return None
+    return newest.signed.checkpoint.anchor if newest is not None else None
