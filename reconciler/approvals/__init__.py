@@ -7,6 +7,7 @@ from reconciler.approvals.provenance import (
     UnapprovedCommits,
     candidates,
     classify,
+    direct_push,
     rewound,
     unavailable,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "candidates",
     "classify",
     "decide",
+    "direct_push",
     "goes_back",
     "rewound",
     "rule_changes",

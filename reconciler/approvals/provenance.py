@@ -117,6 +117,11 @@ def rewound(verified: str, tip: str) -> Reason:
     return Reason(numbers.REWIND, f"{text}; it was rewound or force-pushed, and nothing is deployed backwards")
 
 
+def direct_push(sha: str) -> Reason:
+    """A commit of the deploy branch that no merged pull request ends at (33)."""
+    return Reason(numbers.DIRECT_PUSH, f"{short(sha)} came without a merged pull request")
+
+
 def unavailable(text: str) -> Reason:
     """The forge did not answer; not approved, and what is deployed stays (63)."""
     return Reason(numbers.NO_ANSWER, text)
@@ -188,8 +193,7 @@ def landing_ending_at(
     end = commits[index]
     claims = ending_at(branch, end, associations)
     if not claims:
-        text = f"{short(end.sha)} came without a merged pull request"
-        return index, UnapprovedCommits((end.sha,), Reason(numbers.DIRECT_PUSH, text))
+        return index, UnapprovedCommits((end.sha,), direct_push(end.sha))
     proven: list[tuple[int, PullRequestLanding]] = []
     refusal = Reason(
         numbers.MERGED_WITHOUT_MERGE,

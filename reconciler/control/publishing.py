@@ -33,13 +33,16 @@ def post(
     plans: Sequence[TargetPlan],
     judged: Sequence[RuleSet],
     gate: Gate,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Statuses on the head, the comment, the ledger: the plan that was shown, and the decision."""
+    """Statuses on the head, the comment, the ledger: the plan that was shown, and the decision. `notes` are what a
+    reviewer has to know beside the plans.
+    """
     head = reading.pull_request.head_sha
     section = comments.plan_section(
         head,
         [plan.plan for plan in planned(plans)],
-        [f"{away.target} is not planned: {away.error}" for away in unplanned(plans)],
+        [*notes, *(f"{away.target} is not planned: {away.error}" for away in unplanned(plans))],
     )
     rules = judged[0]
     remarks = (*gates.remarks(rules, [plan.plan.digest for plan in planned(plans)]), *_marks(parts, plans))
