@@ -23,7 +23,7 @@ class Landed:
 
     @property
     def revision(self) -> str:
-        return self.landing.commits[-1]
+        return approvals.deployable(self.landing)
 
     @property
     def first_parent(self) -> str:
