@@ -40,6 +40,9 @@ class Source(Protocol):
 
     def branch_head(self, branch: str) -> str: ...
 
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """The heads of the branches whose names begin so, by name."""
+
     def tree(self, sha: str) -> Tree: ...
 
     def tree_at(self, oid: str) -> Tree:

@@ -207,6 +207,18 @@ def deployed(parts: Parts, revision: str) -> None:
     _landed_status(parts, revision, statuses.status(statuses.DEPLOY, state, text))
 
 
+def group(parts: Parts, head: str, branch: str, texts: Sequence[statuses.StatusText]) -> None:
+    """The three statuses on the head of a merge queue's group; said once."""
+    facts = {"branch": branch, "statuses": [[text.context, text.state, text.description] for text in texts]}
+    latest = parts.ledger.latest("merge-group", head)
+    if latest is not None and _data(latest.body) == facts:
+        return
+    for text in texts:
+        parts.forge.write_status(head, _report(text))
+    parts.ledger.append("merge-group", head, facts, parts.clock.now())
+    parts.progress("merge_group.judged", {"head": head, **facts})
+
+
 def told(parts: Parts, revision: str) -> bool:
     """Whether this process has said of a landed commit what there was to say; what changes since is said at once."""
     return revision in parts.told

@@ -100,6 +100,14 @@ class GitMirror:
         with self._repository() as repository:
             return self._head_of(repository, branch)
 
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """The heads of the branches whose names begin with `prefix`, as of the last fetch."""
+        start = f"refs/heads/{prefix}"
+        with self._repository() as repository:
+            names = [name for name in repository.references if name.startswith(start)]
+            heads = {name.removeprefix("refs/heads/"): repository.references[name].target for name in names}
+        return {name: str(target) for name, target in heads.items() if isinstance(target, pygit2.Oid)}
+
     def tree(self, sha: str) -> Tree:
         with self._trees_lock:
             kept = self._trees.get(sha)

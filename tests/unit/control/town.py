@@ -366,6 +366,40 @@ class Town:
         )
         return end
 
+    def enqueue(self, *numbers: int, squash: bool = False) -> list[str]:
+        """The queue lands pull requests on each other, each on a branch of its own; the branches' names."""
+        base, names = self.tip, []
+        for number in numbers:
+            head = self.forge.pulls[number].head_sha
+            merged = self.remote.repository.merge_commits(base, head).write_tree(self.remote.repository)
+            parents = (base,) if squash else (base, head)
+            names.append(f"gh-readonly-queue/main/pr-{number}-{base}")
+            base = self.remote.commit_tree(str(merged), *parents, ref=f"refs/heads/{names[-1]}", message=f"#{number}")
+            self.forge.makers[base] = PEOPLE["reviewer"]
+        return names
+
+    def group_head(self, branch: str) -> str:
+        return str(self.remote.head(f"refs/heads/{branch}"))
+
+    def lands_group(self, *branches: str) -> str:
+        """The queue sets the deploy branch to the last group's head, and each pull request is merged as its own."""
+        end = self.group_head(branches[-1])
+        self.forge.moves.append(Push(PEOPLE["reviewer"], self.tip, end, self.clock.now()))
+        self.remote.repository.references.create("refs/heads/main", end, force=True)
+        for branch in branches:
+            number = int(branch.rpartition("/")[2].split("-")[1])
+            self.forge.pulls[number] = replace(
+                self.forge.pulls[number],
+                state="closed",
+                merged=True,
+                merged_by=PEOPLE["reviewer"],
+                merged_at=self.clock.now(),
+                merge_commit=self.group_head(branch),
+            )
+        for branch in branches:
+            self.remote.repository.references.delete(f"refs/heads/{branch}")
+        return end
+
     def land(self, files: Mapping[str, str | None], *who: str, by: str = "author") -> str:
         """Proposed, planned, approved and merged; nothing is deployed yet."""
         number = self.propose(files, by)
