@@ -345,7 +345,7 @@ class _Walk:
             return Stopped("Held", f"{_told((step.reason,))}; undo it, or adopt it", step.revision)
         try:
             commit = adopting.taken_over(self.parts, step, adoption)
-        except InvalidInput as error:
+        except (InvalidInput, NotFound) as error:
             return Stopped("Held", f"{_told((step.reason,))}; {error}", step.revision)
         touched = self.name in change.environments
         return self.land(commit, change) if touched else self.take_rules(commit, change, stopped)
@@ -396,7 +396,7 @@ class _Walk:
         gate = approvals.decide(found, self.parts.clock.now())
         publishing.record_gate(self.parts, f"landing/{step.revision}/{self.name}", found, gate)
         if plans and isinstance(gate, Stale | Waiting):
-            publishing.ask_again(self.parts, reading, plans, gate, step.first_parent)
+            publishing.ask_again(self.parts, reading, plans, gate, step.landing.first_parent)
         self.kind, self.reading, self.found = kind, reading, found
         return gate
 

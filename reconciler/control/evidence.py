@@ -220,6 +220,8 @@ def after_merge(
     if place.tip is not None:
         origins["the tip"] = place.tip
     judged = judge(parts, change, plans, place.targets or place.ends_hold_of, kind, reading, landing, origins)
+    if not place.targets:
+        judged = tuple(map(_at_once, judged))
     found = Evidence(
         repository=trust.repository,
         deploy_branch=parts.branch,
@@ -235,6 +237,11 @@ def after_merge(
         holds=place.holds,
     )
     return _heard(parts, found, tuple(origins.values()))
+
+
+def _at_once(rules: RuleSet) -> RuleSet:
+    """Without a time in which to read plans: there is none to be read where nothing is done."""
+    return replace(rules, environments=tuple(replace(e, consent_delay_seconds=0.0) for e in rules.environments))
 
 
 def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:

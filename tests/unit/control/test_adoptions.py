@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from reconciler.control import adopting
 from reconciler.control.adopting import content
 from reconciler.model.desired import Adoption
-from reconciler.model.errors import InvalidInput
+from reconciler.model.errors import InvalidInput, NotFound
+from reconciler.model.pull_request import PullRequestCommit
 from reconciler.model.target import EnvironmentName
 from reconciler.storage import Database
 from tests.unit.control.town import (
@@ -416,3 +418,21 @@ def test_the_file_reads_as_it_was_meant_whatever_stands_in_the_reason(town: Town
     found = load(head).adoption(adoption_path(pushed))
     assert found is not None
     assert replace(found, location=Adoption("", "").location) == Adoption(pushed, why, (PRODUCTION,))
+
+
+def test_a_commit_that_the_forge_no_longer_knows_stays_held(town: Town) -> None:
+    pushed = town.push({PRODUCTION_COMPOSE: image("2")})
+    number = adoption_of(town, pushed)
+    town.approve(number)
+    town.merge(number)
+    asked = town.forge.commit
+
+    def lost(sha: str) -> PullRequestCommit:
+        if sha == pushed:
+            raise NotFound("no such commit")
+        return asked(sha)
+
+    with patch.object(type(town.forge), "commit", lambda _, sha: lost(sha)):
+        town.settle()
+    assert (town.hold(), town.version()) == (("Held", pushed), "1")
+    assert "no such commit" in town.status()["reason"]

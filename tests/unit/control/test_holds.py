@@ -339,3 +339,17 @@ def test_a_suspended_environment_is_watched_and_not_healed(tmp_path: Path, datab
     town.run()
     assert (town.hold()[0], town.restarts()) == ("Suspended", False)
     assert town.status()["drift"]["why"] == "suspended: we look at it"
+
+
+def test_an_approval_ends_a_hold_at_once_where_plans_have_to_stand_for_an_hour(
+    tmp_path: Path, database: Database
+) -> None:
+    slow = {PRODUCTION_FILE: environment("web-1").replace("consent_delay: 0s", "consent_delay: 1h")}
+    town = Town.make(tmp_path, database, slow)
+    town.push({PRODUCTION_COMPOSE: image("evil")})
+    number = town.propose({PRODUCTION_COMPOSE: image("1")})
+    town.run()
+    town.approve(number)
+    town.merge(number)
+    town.settle()
+    assert town.hold() == (None, None), "nothing is deployed, so there is no plan to be read first"
