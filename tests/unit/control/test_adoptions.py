@@ -17,6 +17,7 @@ from reconciler.model.target import EnvironmentName
 from reconciler.storage import Database
 from tests.unit.control.town import (
     LOOSE,
+    PEOPLE,
     PRODUCTION,
     PRODUCTION_COMPOSE,
     SPARE,
@@ -157,6 +158,7 @@ def test_neither_author_nor_pusher_of_the_commit_approves_its_adoption(town: Tow
     number = adoption_of(town, pushed, by="deployer")
     town.approve(number, "reviewer", "operator")
     assert town.rules(number) == [6, 8]
+    assert any(reason["text"].startswith("operator pushed") for reason in town.gate(number)["reasons"])
     town.merge(number)
     town.settle()
     assert (town.hold()[1], town.version()) == (pushed, "1")
@@ -170,7 +172,7 @@ def test_who_pushed_a_merge_by_hand_is_no_update_of_the_branch(town: Town) -> No
     before = town.tip
     tree = str(town.remote.repository[side].tree.id)  # type: ignore[attr-defined]
     pushed = town.remote.commit_tree(tree, before, side, ref="refs/heads/main")
-    town.forge.makers |= {side: None, pushed: None}
+    town.forge.makers |= {side: PEOPLE["author"], pushed: None}
     town.forge.tells_pushes = False
     number = adoption_of(town, pushed, by="deployer")
     town.approve(number, "reviewer", "operator")

@@ -174,7 +174,8 @@ class Memory:
         maker = self.makers.get(sha, PEOPLE["author"])
         parents = tuple(str(p) for p in found.parent_ids)
         email = f"{maker.login if maker else 'nobody'}@example.test"
-        return PullRequestCommit(sha, parents, maker, maker, email, email, ())
+        update = len(parents) == 2  # as an adapter says of what looks like "Update branch"
+        return PullRequestCommit(sha, parents, maker, maker, email, email, (), empty_update_merge=update)
 
     def pushes(self, branch: str) -> tuple[Push, ...]:
         self.answer()
