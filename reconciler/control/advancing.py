@@ -465,11 +465,14 @@ class _Walk:
         return isinstance(approvals.decide(replace(self.found, rule_sets=bound), self.parts.clock.now()), Open)
 
     def over_the_mark(
-        self, step: history.Landed, plans: tuple[planning.TargetPlan, ...], marked: tuple[marks.Break, ...]
+        self,
+        step: history.Landed | adopting.TakenOver,
+        plans: tuple[planning.TargetPlan, ...],
+        marked: tuple[marks.Break, ...],
     ) -> Stopped:
         """It would undo an emergency's work without anybody having seen that: the plan is shown, and waits."""
         waiting = Waiting(("an approval of the plan that is made against what runs since then",), ())
-        publishing.ask_again(self.parts, self.reading, plans, waiting, step.first_parent)
+        publishing.ask_again(self.parts, self.reading, plans, waiting, step.landing.first_parent)
         text = "this would undo what runs since the glass was broken; approve the plan as it is now"
         return Stopped(marks.HOLD, f"{text}: {marks.text(marked, None)}", step.revision, authorised=True)
 

@@ -353,3 +353,21 @@ def test_an_approval_ends_a_hold_at_once_where_plans_have_to_stand_for_an_hour(
     town.merge(number)
     town.settle()
     assert town.hold() == (None, None), "nothing is deployed, so there is no plan to be read first"
+
+
+def test_a_host_that_says_something_else_of_the_environment_is_not_healed(tmp_path: Path, database: Database) -> None:
+    town = healing(tmp_path, database)
+    town.push({PRODUCTION_COMPOSE: image("evil")})
+    town.run()
+    town.drifts()
+    town.machines.records["web-1"] = b"not a record of ours"
+    town.parts.looked.clear()  # as after a restart
+    town.forge.down = True
+    for _ in range(2):
+        with pytest.raises(ForgeUnavailable):
+            town.reconcile()
+        town.clock.move(minutes=1)
+    assert not town.restarts()
+    town.forge.down = False
+    town.settle()
+    assert not town.restarts()

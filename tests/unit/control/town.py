@@ -14,7 +14,7 @@ from typing import Any
 import pygit2
 
 from reconciler.compose.rendering import SandboxRenderer
-from reconciler.control import once, pipeline, planning, publishing, queries, remembering
+from reconciler.control import once, pinning, pipeline, planning, publishing, queries, remembering
 from reconciler.control.parts import Parts
 from reconciler.model.deployment import Deployment, DeploymentState
 from reconciler.model.desired import HostSpec
@@ -98,6 +98,7 @@ class Machines:
     """Hosts that each show one observation; a host without one does not answer."""
 
     states: dict[str, ObservedState | None] = field(default_factory=dict)
+    records: dict[str, bytes] = field(default_factory=dict)  # of what was verified on a host, by its own word
 
     def host(self, spec: HostSpec, jumps: tuple[HostSpec, ...]) -> Machine:
         return Machine(self, spec.name)
@@ -118,7 +119,7 @@ class Machine:
         return state
 
     def read_record(self, target: Target) -> bytes | None:
-        return None
+        return self.machines.records.get(self.name)
 
     def resolve_images(self, references: Sequence[str]) -> Mapping[str, ImageResolution]:
         if self.machines.states.get(self.name) is None:
@@ -314,10 +315,11 @@ class Town:
             engine=engine,
             clock=clock,
             events=events,
+            keys=directory,
         )
         engine.parts = parts
         roots = (("operator", 1003, ()),)
-        parts.states.set_trust(TrustRecord(REPOSITORY_ID, baseline, roots, clock.now()))
+        parts.states.set_trust(pinning.signed(parts, TrustRecord(REPOSITORY_ID, baseline, roots, clock.now())))
         town = cls(directory, remote, forge, machines, engine, clock, parts, events, baseline)
         town.run()
         assert [town.version(name) for name in (PRODUCTION, SPARE)] == ["1", "1"]
