@@ -19,7 +19,7 @@ from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.observed import EngineIdentity, ImageResolution, ObservedState
 from reconciler.model.plan import ServiceOperation
-from reconciler.model.pull_request import Comment, PullRequest, PullRequestReading
+from reconciler.model.pull_request import Comment, PullRequest, PullRequestCommit, PullRequestReading, Push
 from reconciler.model.revision import CommitInfo, MergePreview, Tree
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.trust import Roots
@@ -41,6 +41,9 @@ class Source(Protocol):
         """
 
     def branch_head(self, branch: str) -> str: ...
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """The heads of the branches whose names begin so, by name."""
 
     def tree(self, sha: str) -> Tree: ...
 
@@ -70,6 +73,9 @@ class Source(Protocol):
         commit's sha.
         """
 
+    def propose_file(self, proposal: FileProposal) -> str:
+        """Commit one more file onto a new branch and push it with the proposer's token; the new commit's sha."""
+
     def remote_heads(self, refs: Sequence[str]) -> Mapping[str, str]:
         """`git ls-remote` for full ref names (gate 62)."""
 
@@ -82,6 +88,20 @@ class RevertProposal:
 
     landing_base: str
     landing_end: str
+    onto: str
+    branch: str
+    message: str
+    author_name: str
+    author_email: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileProposal:
+    """`path` gets `content` on top of the commit `onto`."""
+
+    path: str
+    content: bytes
     onto: str
     branch: str
     message: str
@@ -104,6 +124,12 @@ class Forge(Protocol):
 
     def pull_requests_of(self, sha: str) -> tuple[PullRequest, ...]:
         """Pull requests whose commits or merge commit include this one."""
+
+    def commit(self, sha: str) -> PullRequestCommit:
+        """A commit as the forge attributes it."""
+
+    def pushes(self, branch: str) -> tuple[Push, ...]:
+        """Who moved a branch, newest first, as far back as the forge says; empty where it cannot say."""
 
     def comments(self, number: int) -> tuple[Comment, ...]: ...
 

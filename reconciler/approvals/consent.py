@@ -46,10 +46,14 @@ class Contributors:
 
 
 def contributors_of(reading: PullRequestReading, landing: Landing | None = None) -> Contributors:
-    """Opener, authors, committers, co-authors and pushers of a pull request, and the co-authors its landing names."""
+    """Opener, authors, committers, co-authors and pushers of a pull request and of what it adopts, and the co-authors
+    its landing names.
+    """
     known: dict[int, int] = {}
     unknown: dict[str, int] = {}
-    addresses = known_addresses(reading.commits)
+    adopted = reading.adopted
+    commits = (*reading.commits, *(adopted.commits if adopted is not None else ()))
+    addresses = known_addresses(commits)
 
     def add(account: int | None, text: str, number: int) -> None:
         found = account if account is not None else resolved(text, addresses)
@@ -62,7 +66,7 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
 
     if reading.pull_request.author is not None:
         known[reading.pull_request.author.id] = numbers.OWN_PULL_REQUEST
-    for commit in reading.commits:
+    for commit in commits:
         if is_empty_update(commit):
             continue
         add(commit.author.id if commit.author else None, commit.author_email or commit.sha, numbers.COMMITTED)
@@ -72,8 +76,8 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
                 commit.committer_email or commit.sha,
                 numbers.COMMITTED,
             )
-        for text, account in commit.trailers:
-            add(account, text, numbers.CO_AUTHOR)
+        for text, id_ in commit.trailers:
+            add(id_, text, numbers.CO_AUTHOR)
     for event in reading.timeline:
         if event.kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.COMMITTED) and event.account is not None:
             known.setdefault(event.account.id, numbers.PUSHED)
@@ -83,8 +87,12 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
         deleted = push.after is not None and not push.after.strip("0")
         if push.account is not None and (push.before, push.after) not in updates and not deleted:
             known.setdefault(push.account.id, numbers.PUSHED)
-    for text, account in landing.co_authors if landing else ():
-        add(account, text, numbers.CO_AUTHOR)
+    for account in adopted.pushers if adopted is not None else ():
+        known.setdefault(account.id, numbers.PUSHED)
+    if adopted is not None and not adopted.pushers:
+        unknown[f"whoever pushed {adopted.revision}"] = numbers.PUSHED
+    for text, id_ in landing.co_authors if landing else ():
+        add(id_, text, numbers.CO_AUTHOR)
     return Contributors(tuple(sorted(known.items())), tuple(sorted(unknown.items())))
 
 
@@ -206,7 +214,7 @@ PARTS = {
     numbers.OWN_PULL_REQUEST: "opened this pull request and cannot approve it",
     numbers.COMMITTED: "is author or committer of a commit in this pull request",
     numbers.CO_AUTHOR: "is a co-author, or the change holds their suggestion",
-    numbers.PUSHED: "pushed to the head of this pull request",
+    numbers.PUSHED: "pushed to the head of this pull request, or what it adopts",
 }
 
 

@@ -167,6 +167,7 @@ def attestation(evidence: Evidence, approvals: tuple[Approval, ...]) -> str:
                 for rule_set in evidence.rule_sets
             ],
             "answers": sorted([name, raw] for name, raw in evidence.reading.raw_digests),
+            "adopts": evidence.reading.adopted.revision if evidence.reading.adopted is not None else None,
         }
     )
 

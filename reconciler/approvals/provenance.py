@@ -117,6 +117,11 @@ def rewound(verified: str, tip: str) -> Reason:
     return Reason(numbers.REWIND, f"{text}; it was rewound or force-pushed, and nothing is deployed backwards")
 
 
+def direct_push(sha: str) -> Reason:
+    """A commit of the deploy branch that no merged pull request ends at (33)."""
+    return Reason(numbers.DIRECT_PUSH, f"{short(sha)} came without a merged pull request")
+
+
 def unavailable(text: str) -> Reason:
     """The forge did not answer; not approved, and what is deployed stays (63)."""
     return Reason(numbers.NO_ANSWER, text)
@@ -184,12 +189,13 @@ def landing_ending_at(
     heads: Heads,
     expected_tree: Mapping[tuple[str, str], str | None],
 ) -> tuple[int, PullRequestLanding | UnapprovedCommits]:
-    """What ends at this commit, and the index of its first commit."""
+    """What ends at this commit, and the index of its first commit. One that several pull requests could have landed by
+    is none: of a merge queue's group each one has an end of its own (37).
+    """
     end = commits[index]
     claims = ending_at(branch, end, associations)
     if not claims:
-        text = f"{short(end.sha)} came without a merged pull request"
-        return index, UnapprovedCommits((end.sha,), Reason(numbers.DIRECT_PUSH, text))
+        return index, UnapprovedCommits((end.sha,), direct_push(end.sha))
     proven: list[tuple[int, PullRequestLanding]] = []
     refusal = Reason(
         numbers.MERGED_WITHOUT_MERGE,
@@ -211,8 +217,22 @@ def landing_ending_at(
         return proven[0]
     if proven:
         claimed = ", ".join(str(landing.pull_request) for _, landing in proven)
-        refusal = Reason(numbers.MERGED_WITHOUT_MERGE, f"{short(end.sha)} is claimed by pull requests {claimed}")
+        text = f"{short(end.sha)} is claimed by pull requests {claimed}; one landing is one pull request's"
+        refusal = Reason(numbers.GROUPED, text)
     return index, UnapprovedCommits((end.sha,), refusal)
+
+
+def deployable(landing: Landing) -> str:
+    """The one commit of a landing whose tree is deployed: its end, never one between (40)."""
+    return landing.commits[-1]
+
+
+def between_ends(parts: Sequence[PullRequestLanding | UnapprovedCommits], sha: str) -> Iterator[Reason]:
+    """A commit that is no end of a landing is not deployed, whoever approved what it lies in (40)."""
+    for part in parts:
+        if isinstance(part, PullRequestLanding) and sha in part.landing.commits and sha != deployable(part.landing):
+            text = f"{short(sha)} lies within the landing of pull request {part.pull_request} and is not its end"
+            yield Reason(numbers.BETWEEN_ENDS, text)
 
 
 def ending_at(branch: DeployBranch, commit: CommitInfo, associations: Associations) -> tuple[PullRequest, ...]:

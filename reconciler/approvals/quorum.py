@@ -41,8 +41,14 @@ def needs_nobody(evidence: Evidence) -> bool:
 def unknown_hands(evidence: Evidence) -> Iterator[Reason]:
     """Each address that the forge knows nobody for may be one of the approvers: one more person for each (6, 7)."""
     for address, number in contributors_of(evidence.reading, evidence.landing).unknown:
-        what = "a commit is by" if number == numbers.COMMITTED else "a co-author or suggester is"
-        yield Reason(number, f"{what} {address}, whom the forge does not know; one more person must approve")
+        yield Reason(number, f"{HANDS[number]} {address}, whom the forge does not know; one more person must approve")
+
+
+HANDS = {
+    numbers.COMMITTED: "a commit is by",
+    numbers.CO_AUTHOR: "a co-author or suggester is",
+    numbers.PUSHED: "part of it is by",
+}
 
 
 def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:

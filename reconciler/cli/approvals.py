@@ -1,4 +1,6 @@
-"""`approvals list|show|approve|reject`: consent from a terminal, as a review or a comment of whose token it is."""
+"""`approvals list|show|approve|reject`: consent from a terminal, as a review or a comment of whose token it is; and
+`approvals adopt`, which proposes to take over what came without any.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any
 import click
 
 from reconciler.cli.envelope import OK, WAITING, Answer, answering, config_option, need_yes, text_of, yes_option
+from reconciler.cli.look import named
 from reconciler.control import approving, queries
 from reconciler.control.parts import Parts
 from reconciler.model.errors import NotAllowed
@@ -146,6 +149,49 @@ def reject_plan(number: int, reason: str, plans: tuple[str, ...], token_file: Pa
         _read(what, plans, yes, f"reject pull request {number}")
         said = approving.reject(parts, what, read_secret(token_file), reason)
         return _told(parts, what, said, "rejected")
+
+
+@approvals_command.command("adopt")
+@click.argument("commit")
+@click.option("--why", required=True, help="The reason, on one line; it stays in the repository.")
+@click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    help="PROJECT/ENVIRONMENT, once for each; all that the commit holds where none is named.",
+)
+@click.option(
+    "--token-file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The proposer's forge token; whose it is cannot approve the adoption.",
+)
+@config_option
+@yes_option
+@answering
+def adopt_commit(
+    commit: str, why: str, environments: tuple[str, ...], token_file: Path, config: Path, yes: bool
+) -> Answer:
+    """Open a pull request that takes over COMMIT, which came to the deploy branch without an approved one. It needs its
+    own approval, by nobody who made or pushed the commit; nothing is deployed before.
+    """
+    from reconciler.bootstrap import open_parts
+    from reconciler.control import adopting
+    from reconciler.settings import read_secret
+
+    names = tuple(sorted({named(name) for name in environments}))
+    need_yes(yes, f"open a pull request that adopts {commit}")
+    with open_parts(config) as parts:
+        pull, adoption = adopting.propose(parts, commit, why, names, read_secret(token_file))
+    data = {
+        "pull_request": pull.number,
+        "url": pull.url,
+        "head": pull.head_sha,
+        "adopts": adoption.commit,
+        "environments": [str(name) for name in adoption.environments],
+    }
+    text = f"pull request {pull.number} adopts {adoption.commit[:12]}: {pull.url}"
+    return Answer(data, text + "\nIt needs an approval of its own before anything happens.")
 
 
 def _read(what: approving.Asked, plans: tuple[str, ...], yes: bool, intent: str) -> None:

@@ -25,6 +25,7 @@ CAPABILITIES = (
     Capability("approvals show", "plan:read", False),
     Capability("approvals approve", "change:approve", True),
     Capability("approvals reject", "change:approve", True),
+    Capability("approvals adopt", "change:propose", True),
     Capability("prove", "ledger:read", False),
     Capability("ledger show", "ledger:read", False),
     Capability("ledger verify", "ledger:read", False),

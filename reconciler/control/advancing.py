@@ -1,16 +1,18 @@
 """The next step of an environment along the deploy branch: deploy a landing, stop, or stand at the tip.
 
 Landings are taken one by one in first-parent order. One that does not touch the environment's inputs is passed over;
-what nobody approved holds it until a later, approved boundary undoes it.
+what nobody approved holds it until it is adopted, or until a later, approved boundary undoes it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from reconciler import approvals
 from reconciler.control import (
+    adopting,
     changes,
     evidence,
     execution,
@@ -25,11 +27,11 @@ from reconciler.control import (
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Snapshot
-from reconciler.model.approval import Gate, Open, Refused, Stale, Waiting
+from reconciler.model.approval import Gate, Open, Reason, Refused, Stale, Waiting
 from reconciler.model.deployment import Authority, DeploymentKind, DeploymentState
 from reconciler.model.desired import EnvironmentSpec
 from reconciler.model.errors import InvalidInput, NotFound, UntrustedHistory
-from reconciler.model.target import EnvironmentName
+from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
 
 UNREACHABLE_AGAIN = timedelta(seconds=5)
@@ -52,14 +54,24 @@ class Stopped:
     again: timedelta | None = None
     authorised: bool = False
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the hosts are not to be looked at beside it: one does not answer, or a deployment left them as they
+        are.
+        """
+        return self.authorised or self.hold == "Unreachable"
+
 
 @dataclass(frozen=True, slots=True)
 class UpToDate:
-    """Everything up to the tip is deployed or does not concern this environment."""
+    """Everything up to the tip is deployed or does not concern this environment. Where it is `held`, this is its last
+    approved state instead, in which it stays.
+    """
 
     revision: str
     at: Snapshot
     record: EnvironmentRecord
+    held: bool = False
 
 
 NextStep = Deploy | Stopped | UpToDate
@@ -85,7 +97,7 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
         stopped = _failed(parts, name, trust.revision)
         if stopped is None:
             return _genesis(parts, trust, name, before, former)
-    walk = _Walk(parts, trust, name, before, verified, _readable(parts, tip))
+    walk = _Walk(parts, trust, name, before, verified, _readable(parts, tip), adopting.landed(parts, steps, tip))
     for step in steps:
         match walk.step(step, stopped):
             case Deploy() as deploy:
@@ -230,71 +242,146 @@ def _genesis(
     )
 
 
+def last_approved(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> UpToDate | None:
+    """The state in which a held environment stays, None where there is none that its hosts could be compared with:
+    it was never deployed, its hosts say something else of it, root persons have pinned a later one, or something was
+    done to it since that did not succeed, and is a person's to look at.
+    """
+    record = remembering.record(parts, name)
+    if record.verified is None or record.deployment is None or marks.of(record.detail):
+        return None
+    heard = host_records.look(parts, trust, record, parts.source.branch_head(parts.branch))
+    if isinstance(heard, host_records.Refused) or heard.verified != record.verified:
+        return None
+    if host_records.before_trust(parts, trust, record.verified):
+        return None
+    for deployment in parts.deployments.of_environment(name):
+        if deployment.id == record.deployment:
+            break
+        if deployment.kind is not DeploymentKind.HEAL:
+            return None
+    try:
+        at = _readable(parts, record.verified)
+    except NotFound:  # the branch was written anew, and this is no longer in the mirror
+        return None
+    return UpToDate(record.verified, at, record, held=True) if at is not None else None
+
+
 class _Walk:
-    """One environment's way from its last verified revision to the tip."""
+    """One environment's way from its last verified revision to the tip.
+
+    `before` is what it was made of before what holds it, and what had stopped it there already: when the hold ends, it
+    is there again.
+    """
 
     def __init__(
-        self, parts: Parts, trust: TrustRecord, name: EnvironmentName, at: Snapshot, verified: str, tip: Snapshot | None
+        self,
+        parts: Parts,
+        trust: TrustRecord,
+        name: EnvironmentName,
+        at: Snapshot,
+        verified: str,
+        tip: Snapshot | None,
+        adoptions: Mapping[str, adopting.Landed],
     ) -> None:
         self.parts, self.trust, self.name, self.tip = parts, trust, name, tip
+        self.adoptions = adoptions
         self.at, self.verified = at, verified
         self.rules = at
+        self.before: tuple[Snapshot, Stopped | None] = (at, None)
 
     def step(self, step: history.Step, stopped: Stopped | None) -> Deploy | Stopped | None:
-        """One landing, or one run of commits that is none; what stops the walk after it, None when nothing does."""
+        """One landing, or one commit that is none; what stops the walk after it, None when nothing does."""
         parent = _readable(self.parts, step.first_parent)
+        found = self.look(step, parent, stopped)
+        if isinstance(found, Stopped) and _blocks(found) and not _blocks(stopped):
+            self.before = (parent or self.at, stopped)
+        return found
+
+    def look(self, step: history.Step, parent: Snapshot | None, stopped: Stopped | None) -> Deploy | Stopped | None:
         try:
             change = changes.between(self.parts, parent or self.at, self.parts.source.tree(step.revision))
         except InvalidInput as error:
-            return stopped or Stopped("Held", f"{step.revision[:12]} cannot be read: {error}", step.revision)
+            unreadable = Stopped("Held", f"{step.revision[:12]} cannot be read: {error}", step.revision)
+            return stopped if _blocks(stopped) else unreadable
+        if stopped is not None and _blocks(stopped):
+            return self.still_held(step, change, stopped)
         touched = self.name in change.environments
-        mends = parent is None and _blocks(stopped)  # what could not be read can be again, as it was or otherwise
-        if not touched and not change.rules.rules_touched and not mends:
+        if not touched and not change.rules.rules_touched:
             if stopped is None:
-                self.pass_over(step, change.after)
+                self.pass_over(step.revision, change.after)
             return stopped
         if isinstance(step, history.Unapproved):
-            reason = f"{step.reason.text} (gate {step.reason.rule})"
-            return stopped if _blocks(stopped) else Stopped("Held", reason, step.revision)
-        if _blocks(stopped):
-            if self.undone(change.after) and isinstance(self.accepted(step, change), Open):
-                self.pass_over(step, change.after)
-                return None
-            return stopped
-        if touched:
-            return self.land(step, change)
-        gate = self.accepted(step, change)
-        if isinstance(gate, Open):
-            self.rules = change.after
-            if stopped is None:
-                self.pass_over(step, change.after)
-            return stopped
-        return _closed(gate, step.revision)
+            return self.adopted(step, change, stopped)
+        return self.land(step, change) if touched else self.take_rules(step, change, stopped)
 
-    def pass_over(self, step: history.Step, after: Snapshot) -> None:
-        self.verified, self.at, self.rules = step.revision, after, after
+    def pass_over(self, revision: str, after: Snapshot) -> None:
+        self.verified, self.at, self.rules = revision, after, after
+
+    def still_held(self, step: history.Step, change: changes.Change, stopped: Stopped) -> Stopped | None:
+        """A hold ends at an approved boundary at which the environment is what it was before it."""
+        if isinstance(step, history.Unapproved) or not self.undone(change.after):
+            return stopped
+        before, earlier = self.before
+        if not isinstance(self.accepted(step, change, planning.targets_of(before, change.after, self.name)), Open):
+            return stopped
+        if earlier is None:
+            self.pass_over(step.revision, change.after)
+        return earlier
 
     def undone(self, after: Snapshot) -> bool:
-        """Whether all that this environment is made of, and every rule, is as at the verified revision."""
-        files = self.parts.source.changed_paths(self.at.tree.oid, after.tree.oid)
-        rules = approvals.rule_changes(self.at.state, after.state, files)
-        return not rules.rules_touched and self.inputs(after) == self.inputs(self.at)
+        """Whether all that this environment is made of, and every rule, is as it was before the hold."""
+        before, _ = self.before
+        files = self.parts.source.changed_paths(before.tree.oid, after.tree.oid)
+        rules = approvals.rule_changes(before.state, after.state, files)
+        return not rules.rules_touched and self.inputs(after) == self.inputs(before)
+
+    def adopted(
+        self, step: history.Unapproved, change: changes.Change, stopped: Stopped | None
+    ) -> Deploy | Stopped | None:
+        """A commit that nobody approved holds the environment, unless a pull request since then has adopted it."""
+        adoption = self.adoptions.get(step.revision)
+        if adoption is None or not adoption.covers(self.name, change):
+            return Stopped("Held", f"{_told((step.reason,))}; undo it, or adopt it", step.revision)
+        try:
+            commit = adopting.taken_over(self.parts, step, adoption)
+        except (InvalidInput, NotFound) as error:
+            return Stopped("Held", f"{_told((step.reason,))}; {error}", step.revision)
+        touched = self.name in change.environments
+        return self.land(commit, change) if touched else self.take_rules(commit, change, stopped)
+
+    def take_rules(
+        self, step: history.Landed | adopting.TakenOver, change: changes.Change, stopped: Stopped | None
+    ) -> Stopped | None:
+        """A change of the rules that leaves this environment what it is."""
+        gate = self.accepted(step, change)
+        if not isinstance(gate, Open):
+            return _closed(gate, step.revision)
+        self.rules = change.after
+        if stopped is None:
+            self.pass_over(step.revision, change.after)
+        return stopped
 
     def inputs(self, at: Snapshot) -> str | None:
         return planning.inputs(self.parts, at, self.name)
 
-    def accepted(self, step: history.Landed, change: changes.Change) -> Gate:
-        """The gate of a landing for what it changes beside this environment's plans: its rules."""
-        return self.decide(step, change, (), None)
+    def accepted(
+        self, step: history.Landed | adopting.TakenOver, change: changes.Change, freed: tuple[Target, ...] = ()
+    ) -> Gate:
+        """The gate of a landing for what it changes beside this environment's plans: its rules, and what it sets free,
+        which asks for no less than a change of it does.
+        """
+        return self.decide(step, change, (), None, freed)
 
     def decide(
         self,
-        step: history.Landed,
+        step: history.Landed | adopting.TakenOver,
         change: changes.Change,
         plans: tuple[planning.TargetPlan, ...],
         environment: EnvironmentSpec | None,
+        freed: tuple[Target, ...] = (),
     ) -> Gate:
-        reading = self.parts.forge.reading(step.pull_request)
+        reading = replace(self.parts.forge.reading(step.pull_request), adopted=step.adopted)
         held = execution.hold(self.parts, self.name, environment) if plans else None
         place = evidence.Place(
             environment=self.name,
@@ -302,17 +389,18 @@ class _Walk:
             holds=(held,) if held is not None else (),
             rules=self.rules,
             tip=self.tip,
+            ends_hold_of=freed,
         )
-        kind = changes.kind_of(self.parts, reading.pull_request, change)
+        kind = changes.kind_of(self.parts, reading, change)
         found = evidence.after_merge(self.parts, self.trust, reading, change, step.landing, plans, place, kind)
         gate = approvals.decide(found, self.parts.clock.now())
         publishing.record_gate(self.parts, f"landing/{step.revision}/{self.name}", found, gate)
         if plans and isinstance(gate, Stale | Waiting):
-            publishing.ask_again(self.parts, reading, plans, gate, step.first_parent)
+            publishing.ask_again(self.parts, reading, plans, gate, step.landing.first_parent)
         self.kind, self.reading, self.found = kind, reading, found
         return gate
 
-    def land(self, step: history.Landed, change: changes.Change) -> Deploy | Stopped:
+    def land(self, step: history.Landed | adopting.TakenOver, change: changes.Change) -> Deploy | Stopped:
         """A landing that touches this environment: plan it on the live hosts, judge it, and give the plans on."""
         failed = _failed(self.parts, self.name, step.revision)
         if failed is not None:
@@ -377,11 +465,14 @@ class _Walk:
         return isinstance(approvals.decide(replace(self.found, rule_sets=bound), self.parts.clock.now()), Open)
 
     def over_the_mark(
-        self, step: history.Landed, plans: tuple[planning.TargetPlan, ...], marked: tuple[marks.Break, ...]
+        self,
+        step: history.Landed | adopting.TakenOver,
+        plans: tuple[planning.TargetPlan, ...],
+        marked: tuple[marks.Break, ...],
     ) -> Stopped:
         """It would undo an emergency's work without anybody having seen that: the plan is shown, and waits."""
         waiting = Waiting(("an approval of the plan that is made against what runs since then",), ())
-        publishing.ask_again(self.parts, self.reading, plans, waiting, step.first_parent)
+        publishing.ask_again(self.parts, self.reading, plans, waiting, step.landing.first_parent)
         text = "this would undo what runs since the glass was broken; approve the plan as it is now"
         return Stopped(marks.HOLD, f"{text}: {marks.text(marked, None)}", step.revision, authorised=True)
 
@@ -409,14 +500,17 @@ def _unplannable(plans: tuple[planning.TargetPlan, ...], commit: str) -> Stopped
     return None
 
 
+def _told(reasons: Iterable[Reason]) -> str:
+    return "; ".join(f"{reason.text} (gate {reason.rule})" for reason in reasons)
+
+
 def _closed(gate: Gate, commit: str) -> Stopped:
     """How a gate that is not open shows on the environment."""
     match gate:
         case Refused(reasons=reasons):
-            return Stopped("Held", "; ".join(f"{r.text} (gate {r.rule})" for r in reasons), commit)
+            return Stopped("Held", _told(reasons), commit)
         case Stale(reasons=reasons):
-            text = "; ".join(f"{r.text} (gate {r.rule})" for r in reasons)
-            return Stopped("AwaitingConsent", text, commit)
+            return Stopped("AwaitingConsent", _told(reasons), commit)
         case Waiting(missing=missing, rejected=rejected):
             return Stopped("Parked" if rejected else "AwaitingConsent", "; ".join(missing), commit)
         case Open():

@@ -11,7 +11,7 @@ from reconciler.control.parts import Parts
 from reconciler.control.planning import Snapshot
 from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.errors import InvalidInput
-from reconciler.model.pull_request import PullRequest
+from reconciler.model.pull_request import PullRequestReading
 from reconciler.model.revision import Tree
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import TrustRecord
@@ -83,14 +83,17 @@ class Kind:
     reverts: Deployment | None = None
 
 
-def kind_of(parts: Parts, pull: PullRequest, change: Change) -> Kind:
+def kind_of(parts: Parts, reading: PullRequestReading, change: Change) -> Kind:
     """A branch name only claims a rollback; it is one when the inputs equal those of a state that was deployed.
 
     The branch `reconciler/rollback-<id>` names the deployment that is undone; the environment must become what it was
-    before that one, or what any deployment before it made of it.
+    before that one, or what any deployment before it made of it. What is adopted is a change, whatever adopts it.
     """
+    pull = reading.pull_request
     claimed = parts.deployments.get(pull.head_ref.removeprefix(ROLLBACK_BRANCH))
     if not pull.head_ref.startswith(ROLLBACK_BRANCH) or claimed is None or len(change.environments) != 1:
+        return Kind(DeploymentKind.CHANGE)
+    if reading.adopted is not None:
         return Kind(DeploymentKind.CHANGE)
     name = EnvironmentName(claimed.project, claimed.environment)
     if change.environments != (name,):

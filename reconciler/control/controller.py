@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
-from reconciler.control import checkpoints, pipeline
+from reconciler.control import checkpoints, pipeline, queueing
 from reconciler.control.parts import Parts
 from reconciler.control.requests import (
     Again,
     CheckpointDue,
     Done,
+    GroupRequest,
     Parked,
     Poll,
     ReconcileRequest,
@@ -43,13 +44,20 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
             return Done(), poll(parts, seen)
         case Resync():
             environments = (ReconcileRequest(name) for name in pipeline.environments(parts))
-            return Done(), (*environments, *map(ReviewRequest, tuple(seen.pulls)))
+            return Done(), (
+                *environments,
+                *map(ReviewRequest, tuple(seen.pulls)),
+                *map(GroupRequest, tuple(seen.groups)),
+            )
         case CheckpointDue():
             checkpoints.due(parts)
             return Done(), ()
         case ReviewRequest(number=number):
             if pipeline.review(parts, number) is None:  # landed perhaps: a fresh review of it may end a hold
                 return Done(), tuple(map(ReconcileRequest, pipeline.held(parts)))
+            return Done(), ()
+        case GroupRequest(branch=branch):
+            queueing.review(parts, branch)
             return Done(), ()
         case ReconcileRequest(environment=environment):
             return pipeline.reconcile(parts, environment).result, ()
@@ -62,10 +70,13 @@ def handle(parts: Parts, request: Request, seen: Seen) -> tuple[Result, tuple[Re
 
 @dataclass(slots=True)
 class Seen:
-    """What the last poll saw: the tip of the branch, and what each open pull request was when it was last put."""
+    """What the last poll saw: the tip of the branch, what each open pull request was when it was last put, and the
+    heads of the merge queue's groups.
+    """
 
     tip: str = ""
     pulls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
 
     def fingerprint(self, pull: PullRequest, tip: str) -> tuple[str, str, str]:
         return (pull.head_sha, pull.updated_at.isoformat(), tip)
@@ -81,8 +92,11 @@ def poll(parts: Parts, seen: Seen) -> tuple[Request, ...]:
     pulls = {pull.number: seen.fingerprint(pull, tip) for pull in parts.forge.open_pull_requests(parts.branch)}
     environments = pipeline.environments(parts) if tip != seen.tip else ()
     moved = [number for number, now in pulls.items() if seen.pulls.get(number) != now]
-    seen.tip, seen.pulls = tip, pulls
-    return (*map(ReviewRequest, moved), *map(ReconcileRequest, environments))
+    groups = dict(queueing.groups(parts))
+    again = bool(moved) or tip != seen.tip  # whatever a group holds is judged as of now
+    queued = [branch for branch, head in groups.items() if again or seen.groups.get(branch) != head]
+    seen.tip, seen.pulls, seen.groups = tip, pulls, groups
+    return (*map(ReviewRequest, moved), *map(GroupRequest, queued), *map(ReconcileRequest, environments))
 
 
 def backoff(failures: int, spread: float, asked: float = 0.0) -> timedelta:

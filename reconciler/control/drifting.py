@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,10 +14,11 @@ from reconciler.control import evidence, execution, marks, planning, remembering
 from reconciler.control.advancing import UpToDate
 from reconciler.control.execution import Deploy
 from reconciler.control.parts import Parts
-from reconciler.control.planning import Planned
+from reconciler.control.planning import Planned, Snapshot
 from reconciler.model.change import Change, ChangeKind
 from reconciler.model.deployment import Authority, Deployment, DeploymentKind, DeploymentState
 from reconciler.model.desired import DriftMode, EnvironmentSpec
+from reconciler.model.errors import InvalidInput
 from reconciler.model.health import Health, Sync, worst
 from reconciler.model.plan import CreateService, PullImage, RecreateService, ScaleService, ShipFiles, StartService
 from reconciler.model.policy import Action
@@ -50,16 +51,21 @@ class Heal:
 
 
 def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
-    """Compare the live hosts with the last verified revision; report, and heal where the environment says so."""
+    """Compare the live hosts with the last verified revision; report, and heal where the environment says so.
+
+    An environment that is held stays at that revision, and its record goes on to say what holds it.
+    """
     now = place.record
     environment = place.at.state.environment(name)
     if environment is None or now.deployment is None:
-        return Seen(remembering.write(parts, name, remembering.freed))
+        return Seen(now if place.held else remembering.write(parts, name, remembering.freed))
     ended = _ended_breaks(parts, now)  # before the hosts are looked at, so that what they show comes after it
     plans = planning.plan_environment(parts, place.at, place.at, name)
     for away in planning.unplanned(plans):
         reason = f"{away.target}: {away.error}"
-        return Seen(remembering.write(parts, name, partial(_unreachable, reason=reason)), UNREACHABLE_AGAIN)
+        return Seen(
+            remembering.write(parts, name, _place_of(place, partial(_unreachable, reason=reason))), UNREACHABLE_AGAIN
+        )
     seen = planning.planned(plans)
     health = worst(s.health for plan in seen for s in diff.health(plan.prepared.desired, plan.observed))
     drifted = [plan for plan in seen if plan.plan.changes]
@@ -71,7 +77,7 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
         if known:
             parts.ledger.append("drift-ended", str(name), {"since": known["since"]}, parts.clock.now())
             parts.progress("drift.ended", {"environment": str(name)})
-        return Seen(remembering.write(parts, name, partial(_synced, health=health), now))
+        return Seen(remembering.write(parts, name, _place_of(place, partial(_synced, health=health)), now))
     drift = _remember(parts, name, known, drifted)
     refusal = _not_healed(parts, name, environment, place, drifted)
     if refusal is not None:
@@ -80,11 +86,12 @@ def look(parts: Parts, name: EnvironmentName, place: UpToDate) -> Seen | Heal:
             said = {"hold": held, "reason": refusal, "commit": place.revision}
             parts.ledger.append("hold", str(name), said, parts.clock.now())
         left = partial(_drifted, health=health, drift=drift, hold=held, why=refusal)
-        return Seen(remembering.write(parts, name, left))
+        return Seen(remembering.write(parts, name, _place_of(place, left)))
     due = _due(parts, name, datetime.fromisoformat(drift["since"]))
     wait = due - parts.clock.now()
     text = f"drift is healed at {due.isoformat(timespec='seconds')}"
-    record = remembering.write(parts, name, partial(_drifted, health=health, drift=drift, hold=None, why=text))
+    healing = partial(_drifted, health=health, drift=drift, hold=None, why=text)
+    record = remembering.write(parts, name, _place_of(place, healing))
     if wait > timedelta(0):
         return Seen(record, wait)
     last = parts.deployments.get(now.deployment)
@@ -144,6 +151,27 @@ def _marked(
     ]
     ahead = [wait for wait in due if wait > timedelta(0)]
     return Seen(found, min(ahead) + OVERDUE_AFTER if ahead else None)
+
+
+def _place_of(
+    place: UpToDate, change: Callable[[EnvironmentRecord], EnvironmentRecord]
+) -> Callable[[EnvironmentRecord], EnvironmentRecord]:
+    """The change as it is or, where the environment is held, without touching what is said of the hold: what is to be
+    said of the drift is said beside it.
+    """
+    if not place.held:
+        return change
+
+    def held(now: EnvironmentRecord) -> EnvironmentRecord:
+        seen = change(now)
+        detail = dict(seen.detail)
+        if detail.get("drift"):
+            detail["drift"] = {**detail["drift"], "why": seen.hold_reason}
+        return replace(
+            seen, hold=now.hold, hold_reason=now.hold_reason, hold_commit=now.hold_commit, sync=now.sync, detail=detail
+        )
+
+    return held
 
 
 def _unreachable(now: EnvironmentRecord, reason: str) -> EnvironmentRecord:
@@ -260,7 +288,7 @@ def _approved_images(parts: Parts, name: EnvironmentName, target: str, wanted: s
 
 
 def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted: list[Planned]) -> str | None:
-    """A verified state stays approved, but today's denies hold for it too."""
+    """A verified state stays approved, but today's denies hold for it too, those of the tip where it is held."""
     request = policy.PolicyRequest(
         actions=(Action.DEPLOY,),
         targets=tuple(
@@ -278,9 +306,19 @@ def _denied(parts: Parts, environment: EnvironmentSpec, place: UpToDate, drifted
         changed_files=(),
         removal=policy.Removal(0, 0),
     )
-    rules = place.at.state
-    verdict = policy.evaluate(request, rules.policy, rules.principals, evidence.waivers(place.at))
-    return f"policy denies it: {verdict.denied[0].text}" if verdict.denied else None
+    for at in (place.at, _tip(parts) if place.held else None):
+        if at is not None:
+            verdict = policy.evaluate(request, at.state.policy, at.state.principals, evidence.waivers(at))
+            if verdict.denied:
+                return f"policy denies it: {verdict.denied[0].text}"
+    return None
+
+
+def _tip(parts: Parts) -> Snapshot | None:
+    try:
+        return planning.snapshot(parts.source.tree(parts.source.branch_head(parts.branch)))
+    except InvalidInput:
+        return None
 
 
 def _heals(parts: Parts, name: EnvironmentName) -> tuple[Deployment, ...]:

@@ -194,6 +194,7 @@ class Place:
     """Where a decision after the merge is made: one environment (or none, for a landing that only changes rules).
 
     `rules` are those that were accepted last before the landing, `tip` those of now, None where they cannot be read.
+    `ends_hold_of` are targets that nothing is done to, and that only an approval good enough for them sets free.
     """
 
     environment: EnvironmentName | None
@@ -201,6 +202,7 @@ class Place:
     holds: tuple[str, ...]
     rules: Snapshot
     tip: Snapshot | None
+    ends_hold_of: tuple[Target, ...] = ()
 
 
 def after_merge(
@@ -217,7 +219,9 @@ def after_merge(
     origins = {"before the landing": place.rules}
     if place.tip is not None:
         origins["the tip"] = place.tip
-    judged = judge(parts, change, plans, place.targets, kind, reading, landing, origins)
+    judged = judge(parts, change, plans, place.targets or place.ends_hold_of, kind, reading, landing, origins)
+    if not place.targets:
+        judged = tuple(map(_at_once, judged))
     found = Evidence(
         repository=trust.repository,
         deploy_branch=parts.branch,
@@ -233,6 +237,11 @@ def after_merge(
         holds=place.holds,
     )
     return _heard(parts, found, tuple(origins.values()))
+
+
+def _at_once(rules: RuleSet) -> RuleSet:
+    """Without a time in which to read plans: there is none to be read where nothing is done."""
+    return replace(rules, environments=tuple(replace(e, consent_delay_seconds=0.0) for e in rules.environments))
 
 
 def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:

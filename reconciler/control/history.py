@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler import approvals
+from reconciler.approvals import numbers
 from reconciler.control.parts import Parts
 from reconciler.model.approval import Landing, Reason
 from reconciler.model.errors import NotFound, UntrustedHistory
@@ -18,10 +19,11 @@ class Landed:
 
     pull_request: int
     landing: Landing
+    adopted: None = None
 
     @property
     def revision(self) -> str:
-        return self.landing.commits[-1]
+        return approvals.deployable(self.landing)
 
     @property
     def first_parent(self) -> str:
@@ -30,15 +32,13 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Unapproved:
-    """Commits that belong to no landing of a merged pull request."""
+    """A commit that belongs to no landing of a merged pull request. Each one holds, and is undone or adopted, by
+    itself.
+    """
 
-    commits: tuple[str, ...]
+    revision: str
     first_parent: str
     reason: Reason
-
-    @property
-    def revision(self) -> str:
-        return self.commits[-1]
 
 
 Step = Landed | Unapproved
@@ -71,8 +71,10 @@ def steps(parts: Parts, repository: int, verified: str, tip: str) -> tuple[Step,
                 result.append(Landed(number, landing))
                 before = landing.commits[-1]
             case approvals.UnapprovedCommits(commits=shas, reason=reason):
-                result.append(Unapproved(shas, before, reason))
-                before = shas[-1]
+                for sha in shas:
+                    own = approvals.direct_push(sha) if len(shas) > 1 and reason.rule == numbers.DIRECT_PUSH else reason
+                    result.append(Unapproved(sha, before, own))
+                    before = sha
     return tuple(result)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import approvals
-from reconciler.control import changes, evidence, planning
+from reconciler.control import adopting, changes, evidence, planning
 from reconciler.control.changes import Kind
 from reconciler.control.parts import Parts
 from reconciler.control.planning import TargetPlan
@@ -16,12 +16,15 @@ from reconciler.ports import TrustRecord
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The plans on live hosts, the verdicts of the policy on them, and the gate's answer."""
+    """The plans on live hosts, the verdicts of the policy on them, and the gate's answer; `notes` are what a reviewer
+    has to know beside them.
+    """
 
     plans: tuple[TargetPlan, ...]
     verdicts: tuple[RuleSet, ...]
     kind: Kind
     gate: Gate
+    notes: tuple[str, ...] = ()
 
 
 def open_pull_request(parts: Parts, trust: TrustRecord, reading: PullRequestReading, base: str, merged: str) -> Judged:
@@ -30,9 +33,14 @@ def open_pull_request(parts: Parts, trust: TrustRecord, reading: PullRequestRead
     InvalidInput with every problem of the files where there is no plan.
     """
     change = changes.between(parts, changes.base_at(parts, trust, base), parts.source.tree_at(merged))
+    base_rules = changes.accepted_rules(parts, trust, change.before)
+    adoption = adopting.proposed(parts, trust, change, base)
+    if adoption is not None:
+        change, reading = adoption.change, replace(reading, adopted=adoption.adopted)
     plans = planning.plan_change(parts, change.before, change.after, change.environments)
-    kind = changes.kind_of(parts, reading.pull_request, change)
-    rules = {"the base": changes.accepted_rules(parts, trust, change.before)}
+    kind = changes.kind_of(parts, reading, change)
+    rules = {"the base": base_rules}
     verdicts = evidence.judge(parts, change, plans, change.targets, kind, reading, None, rules)
     found = evidence.before_merge(parts, trust, reading, change, plans, verdicts)
-    return Judged(plans, verdicts, kind, approvals.decide(found, parts.clock.now()))
+    gate = approvals.decide(found, parts.clock.now())
+    return Judged(plans, verdicts, kind, gate, adoption.notes if adoption is not None else ())

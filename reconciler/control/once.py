@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from reconciler.control import checkpoints, pipeline, queries
+from reconciler.control import checkpoints, pipeline, queries, queueing
 from reconciler.control.parts import Parts
-from reconciler.control.requests import Request, ReviewRequest
+from reconciler.control.requests import GroupRequest, Request, ReviewRequest
 from reconciler.model.errors import ReconcilerError
 from reconciler.reports.gate import outcome, refusal_json
 
@@ -43,6 +43,11 @@ def everything(parts: Parts) -> dict[str, Any]:
             answer = "not judged" if gate is None else outcome(gate)
             refusal = refusal_json(gate) if gate is not None else None
             reviews.append({"pull_request": pull.number, "head": pull.head_sha, "gate": answer, "refusal": refusal})
+    for branch in _groups(parts):
+        try:
+            queueing.review(parts, branch)
+        except Exception as error:  # noqa: BLE001 - nor that of one group of a merge queue
+            failed(GroupRequest(branch), error)
     try:
         names = pipeline.environments(parts)
     except ReconcilerError as error:
@@ -61,3 +66,10 @@ def everything(parts: Parts) -> dict[str, Any]:
     except ReconcilerError as error:
         failed("checkpoint", error)
     return {"reviews": reviews, "environments": environments, "deployments": deployments, "failures": failures}
+
+
+def _groups(parts: Parts) -> tuple[str, ...]:
+    try:
+        return tuple(queueing.groups(parts))
+    except ReconcilerError:  # there is no mirror yet, and the poll has said so
+        return ()

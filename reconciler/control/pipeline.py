@@ -16,10 +16,10 @@ from reconciler.control.parts import Parts
 from reconciler.control.requests import Again, Done, Parked, Result
 from reconciler.model.approval import Gate
 from reconciler.model.deployment import Deployment, DeploymentState
-from reconciler.model.errors import InvalidInput
+from reconciler.model.errors import ForgeUnavailable, InvalidInput
 from reconciler.model.revision import CleanMerge, MergeConflict
 from reconciler.model.target import EnvironmentName
-from reconciler.ports import EnvironmentRecord
+from reconciler.ports import EnvironmentRecord, TrustRecord
 
 WAITING_FOR_WORDS = ("AwaitingConsent", "BrokenGlass", "Held", "Parked")
 """What somebody can end by saying something on the forge, of which nothing in git tells."""
@@ -44,7 +44,7 @@ def review(parts: Parts, number: int) -> Gate | None:
     except InvalidInput as error:
         publishing.unplannable(parts, reading, str(error))
         return None
-    publishing.post(parts, reading, judged.plans, judged.verdicts, judged.gate)
+    publishing.post(parts, reading, judged.plans, judged.verdicts, judged.gate, judged.notes)
     return judged.gate
 
 
@@ -65,7 +65,7 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
         if remembering.environment_of(cut_off) == name:
             made.append(parts.engine.execute(cut_off.id))
     while True:
-        match advancing.next_step(parts, trust, name):
+        match _next_step(parts, trust, name, made):
             case execution.Deploy() as deploy:
                 made.append(parts.engine.execute(execution.queue(parts, name, deploy)))
                 if made[-1].outcome is not DeploymentState.SUCCEEDED:
@@ -75,7 +75,10 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
                 record = remembering.stopped(parts, name, stopped.hold, stopped.reason, stopped.commit)
                 if stopped.commit is not None:
                     publishing.deployed(parts, stopped.commit)
-                return Reconciled(record, tuple(made), _after(stopped))
+                result = _after(stopped)
+                if not stopped.undecided:
+                    record, result = _while_held(parts, trust, name, record, made, result)
+                return Reconciled(record, tuple(made), result)
             case advancing.UpToDate() as place:
                 match drifting.look(parts, name, place):
                     case drifting.Heal() as heal:
@@ -86,6 +89,36 @@ def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
                         if record != place.record or not publishing.told(parts, place.revision):
                             publishing.deployed(parts, place.revision)
                         return Reconciled(record, tuple(made), after)
+
+
+def _next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName, made: list[Deployment]) -> advancing.NextStep:
+    """Where the forge does not answer, nothing new is deployed, and what is deployed is still watched (gate 63)."""
+    try:
+        return advancing.next_step(parts, trust, name)
+    except ForgeUnavailable:
+        _while_held(parts, trust, name, remembering.record(parts, name), made, Done())
+        raise
+
+
+def _while_held(
+    parts: Parts,
+    trust: TrustRecord,
+    name: EnvironmentName,
+    record: EnvironmentRecord,
+    made: list[Deployment],
+    result: Result,
+) -> tuple[EnvironmentRecord, Result]:
+    """A held environment stays at its last approved state, and drift from that is handled as it says."""
+    place = advancing.last_approved(parts, trust, name)
+    if place is None:
+        return record, result
+    match drifting.look(parts, name, place):
+        case drifting.Heal() as heal:
+            made.append(parts.engine.execute(execution.queue(parts, name, heal.deploy)))
+            return remembering.record(parts, name), result
+        case drifting.Seen(record=record, again=again):
+            soon = again is not None and not (isinstance(result, Again) and result.after <= again)
+            return record, Again(again, "drift or an unreachable host") if soon and again is not None else result
 
 
 def _after(stopped: advancing.Stopped) -> Result:

@@ -33,13 +33,16 @@ def post(
     plans: Sequence[TargetPlan],
     judged: Sequence[RuleSet],
     gate: Gate,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Statuses on the head, the comment, the ledger: the plan that was shown, and the decision."""
+    """Statuses on the head, the comment, the ledger: the plan that was shown, and the decision. `notes` are what a
+    reviewer has to know beside the plans.
+    """
     head = reading.pull_request.head_sha
     section = comments.plan_section(
         head,
         [plan.plan for plan in planned(plans)],
-        [f"{away.target} is not planned: {away.error}" for away in unplanned(plans)],
+        [*notes, *(f"{away.target} is not planned: {away.error}" for away in unplanned(plans))],
     )
     rules = judged[0]
     remarks = (*gates.remarks(rules, [plan.plan.digest for plan in planned(plans)]), *_marks(parts, plans))
@@ -240,6 +243,18 @@ def deployed(parts: Parts, revision: str) -> None:
         state = worst.state
         text = ", ".join(said[name] for name in sorted(said)) if len(said) > 1 else worst.description
     _landed_status(parts, revision, statuses.status(statuses.DEPLOY, state, text))
+
+
+def group(parts: Parts, head: str, branch: str, texts: Sequence[statuses.StatusText]) -> None:
+    """The three statuses on the head of a merge queue's group; said once."""
+    facts = {"branch": branch, "statuses": [[text.context, text.state, text.description] for text in texts]}
+    latest = parts.ledger.latest("merge-group", head)
+    if latest is not None and _data(latest.body) == facts:
+        return
+    for text in texts:
+        parts.forge.write_status(head, _report(text))
+    parts.ledger.append("merge-group", head, facts, parts.clock.now())
+    parts.progress("merge_group.judged", {"head": head, **facts})
 
 
 def told(parts: Parts, revision: str) -> bool:

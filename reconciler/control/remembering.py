@@ -144,10 +144,10 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
             parts,
             name,
             lambda now: replace(
-                freed(now),
+                freed(now) if moves or now.hold_commit is None else now,
                 verified=finished.revision if moves else now.verified,
                 deployment=finished.id,
-                sync=Sync.SYNCED.value,
+                sync=Sync.SYNCED.value if moves or now.hold_commit is None else now.sync,
                 health=finished.health.value,
                 detail=_after(now.detail, finished) | {"inputs": context.get("inputs"), "drift": None},
             ),

@@ -43,6 +43,16 @@ class ReviewRequest:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class GroupRequest:
+    """Plan and judge a group of the merge queue, named by its branch."""
+
+    branch: str
+
+    def __str__(self) -> str:
+        return f"group {self.branch}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class ReconcileRequest:
     """Bring one environment to its last approved state."""
 
@@ -62,7 +72,7 @@ class ResumeRequest:
         return f"deployment {self.deployment}"
 
 
-Request = Poll | Resync | CheckpointDue | ReviewRequest | ReconcileRequest | ResumeRequest
+Request = Poll | Resync | CheckpointDue | ReviewRequest | GroupRequest | ReconcileRequest | ResumeRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,8 @@ _AbsolutePath = Annotated[
     str, _Form(r"/[A-Za-z0-9._/-]*[A-Za-z0-9._-]", "an absolute path on the host of plain letters, like /var/lib/x")
 ]
 _Path = Annotated[str, _Form(r"[^/\\\x00-\x1f$][^\\\x00-\x1f$]*", "a path relative to this file, with forward slashes")]
+_Commit = Annotated[str, _Form(r"[0-9a-f]{40}", "a commit's whole SHA, 40 hex digits (in quotes)")]
+_EnvironmentName = Annotated[str, _Form(f"{NAME}/{NAME}", "an environment like shop/production")]
 _Name = Annotated[str, _Form(_WORD, "a word of small letters, digits, '.', '_' and '-'")]
 _Identifier = Annotated[str, _Form(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a word of letters, digits, '.', '_' and '-'")]
 _ComposeProject = Annotated[str, _Form(NAME, "a Compose project name: small letters, digits, '_' and '-'")]
@@ -393,7 +395,18 @@ class ProjectFile(_Model):
     description: str = ""
 
 
+class AdoptionFile(_Model):
+    """operations/adopt-<commit>.yaml"""
+
+    adopt: _Commit = Field(description="The commit that is taken over, the same as in the file's name")
+    why: Annotated[str, Field(min_length=1)] = Field(description="The reason, for whoever asks later")
+    environments: list[_EnvironmentName] | None = Field(
+        default=None, min_length=1, description="Only these; all that the commit holds where none is named"
+    )
+
+
 _KINDS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("adoption", AdoptionFile),
     ("environment", EnvironmentFile),
     ("host", HostFile),
     ("policy", PolicyFile),

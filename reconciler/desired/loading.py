@@ -12,6 +12,7 @@ from reconciler.desired.env_files import read_env_file
 from reconciler.desired.execution import OUTSIDE
 from reconciler.desired.files import (
     NAME,
+    AdoptionFile,
     Choices,
     EnvironmentFile,
     HostFile,
@@ -25,6 +26,7 @@ from reconciler.desired.reading import ReadFile, kind_problems, nearest, read_fi
 from reconciler.desired.visibility import visibility_problems
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import (
+    Adoption,
     Consent,
     DesiredState,
     DriftMode,
@@ -42,6 +44,7 @@ from reconciler.model.revision import FileKind, Tree
 from reconciler.model.target import EnvironmentName
 
 REPOSITORY, PRINCIPALS, POLICY = "reconciler.yaml", "principals.yaml", "policy.yaml"
+ADOPTIONS = "operations/adopt-"
 _HOST = re.compile(r"hosts/([^/]+)\.yaml\Z")
 _PROJECT = re.compile(r"projects/([^/]+)/project\.yaml\Z")
 _ENVIRONMENT = re.compile(r"projects/([^/]+)/([^/]+)/environment\.yaml\Z")
@@ -77,7 +80,7 @@ def load(tree: Tree) -> DesiredState:
     problems += [
         Problem(Location(path), "operations are not carried out by this version", "remove the file")
         for path in sorted(tree.files)
-        if path.startswith("operations/") and path.endswith((".yaml", ".yml"))
+        if path.startswith("operations/") and path.endswith((".yaml", ".yml")) and not path.startswith(ADOPTIONS)
     ]
     repository = read_file(tree, REPOSITORY, RepositoryFile, problems)
     principals = _principals(tree, problems)
@@ -86,6 +89,7 @@ def load(tree: Tree) -> DesiredState:
     _projects(tree, principals, problems)
     defaults = repository.model.defaults if repository else Choices()
     environments = _environments(tree, hosts, defaults, problems)
+    adoptions = _adoptions(tree, problems)
     _unique_projects(environments, hosts, problems)
     problems += visibility_problems(tree, _GATED, _files_read(tree, environments))
     if problems or repository is None or principals is None or policy is None:
@@ -98,6 +102,7 @@ def load(tree: Tree) -> DesiredState:
         principals,
         policy,
         tuple(environments),
+        adoptions,
     )
 
 
@@ -106,7 +111,31 @@ def _files_read(tree: Tree, environments: Sequence[EnvironmentSpec]) -> set[str]
     own = {path for path in tree.files if path in (REPOSITORY, PRINCIPALS, POLICY)}
     for pattern in (_HOST, _PROJECT, _ENVIRONMENT):
         own |= {path for path, _ in _matches(tree, pattern)}
+    own |= {path for path in tree.files if path.startswith(ADOPTIONS)}
     return own | {file for each in environments for file in (*each.compose, *each.env_files)}
+
+
+def adoption_path(commit: str) -> str:
+    """Where the adoption of a commit stands."""
+    return f"{ADOPTIONS}{commit}.yaml"
+
+
+def _adoptions(tree: Tree, problems: list[Problem]) -> tuple[Adoption, ...]:
+    found = []
+    for path in sorted(path for path in tree.files if path.startswith(ADOPTIONS)):
+        read = read_file(tree, path, AdoptionFile, problems)
+        if read is None:
+            continue
+        model = read.model
+        if path != adoption_path(model.adopt):
+            problems.append(
+                Problem(
+                    read.at("adopt"), "is not the commit of the file's name", f"call it {adoption_path(model.adopt)}"
+                )
+            )
+        names = tuple(sorted({EnvironmentName.parse(name) for name in model.environments or ()}))
+        found.append(Adoption(model.adopt, model.why, names, Location(path)))
+    return tuple(found)
 
 
 def _place(problem: Problem) -> tuple[str, int, str]:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from reconciler.approvals.words import DECISIVE, command_in
 from reconciler.forges import answers
-from reconciler.forges.answers import CommitAnswer, IdentityAnswer, ReviewAnswer, account_of
+from reconciler.forges.answers import ActivityAnswer, CommitAnswer, IdentityAnswer, ReviewAnswer, account_of
 from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
 from reconciler.forges.trailers import address_of, noreply_account, trailers
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
@@ -187,6 +187,23 @@ class GitHub:
             lacks=(Capability.ACTIVITY,) if between.pushes is None else (),
         )
 
+    def commit(self, sha: str) -> PullRequestCommit:
+        """A commit as the forge attributes it. NotFound when the forge has no such commit."""
+        try:
+            answer, _ = self._connection.get(
+                answers.COMMIT, f"commits/{sha}", lambda rest: rest.repos.get_commit(self._owner, self._name, sha)
+            )
+        except Failed as error:
+            if error.status == 422:
+                raise NotFound(error.text, where=error.where) from None
+            raise
+        return self._listed_commit(answer, _accounts_by_address([answer]))
+
+    def pushes(self, branch: str) -> tuple[Push, ...]:
+        """Who moved a branch, newest first, of its last hundred movements; empty where the forge does not say."""
+        read = self._activity(branch)
+        return tuple(item.value() for item in read[0]) if read is not None else ()
+
     def comments(self, number: int) -> tuple[Comment, ...]:
         """All comments of a pull request, oldest first."""
         return self._comments(number, [])
@@ -332,12 +349,26 @@ class GitHub:
         None where it has none or does not show it to us. It may lag behind: what is missing in it proves nothing.
         """
         name = f"activity of {pull.head_ref}"
+        read = self._activity(pull.head_ref)
+        if read is None:
+            return None
+        items, digest = read
+        digests.append((name, digest))
+        pushes: list[Push] = []
+        for push in (item.value() for item in items):
+            pushes.append(push)
+            if push.before is not None and not push.before.strip("0"):
+                break
+        return tuple(pushes)
+
+    def _activity(self, branch: str) -> tuple[list[ActivityAnswer], str] | None:
+        """The last hundred movements of a branch, newest first; None where the forge does not show them to us."""
         try:
-            items, digest = self._connection.get(
+            return self._connection.get(
                 answers.ACTIVITY,
-                name,
+                f"activity of {branch}",
                 lambda rest: rest.repos.list_activities(
-                    self._owner, self._name, ref=f"refs/heads/{pull.head_ref}", per_page=PER_PAGE
+                    self._owner, self._name, ref=f"refs/heads/{branch}", per_page=PER_PAGE
                 ),
             )
         except NotFound:
@@ -346,13 +377,6 @@ class GitHub:
             if error.status in (403, 422):
                 return None
             raise
-        digests.append((name, digest))
-        pushes: list[Push] = []
-        for push in (item.value() for item in items):
-            pushes.append(push)
-            if push.before is not None and not push.before.strip("0"):
-                break
-        return tuple(pushes)
 
     def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> tuple[Review, ...]:
         found: list[ReviewAnswer] = []

@@ -85,6 +85,33 @@ def check(forge: Forge, repository: Repository, sender: User, run: CheckRun, act
     send(forge, repository, sender, "check_run", {"action": action, "check_run": check_run(forge, repository, run)})
 
 
+def merge_group(
+    forge: Forge, repository: Repository, sender: User, git: GitData, ref: str, before: str, after: str
+) -> None:
+    """A merge queue's branch was made or moved (its checks are requested) or is gone."""
+    head = before if after == NO_COMMIT else after
+    queue, _, named = ref.rpartition("/")
+    commit = _pushed_commit(forge, repository, git, head)
+    payload = {
+        "action": "destroyed" if after == NO_COMMIT else "checks_requested",
+        **({"reason": "merged"} if after == NO_COMMIT else {}),
+        "merge_group": {
+            "head_sha": head,
+            "head_ref": ref,
+            "base_sha": named.rpartition("-")[2],
+            "base_ref": f"refs/heads/{queue.removeprefix('refs/heads/gh-readonly-queue/')}",
+            "head_commit": {
+                key: {part: commit[key][part] for part in ("name", "email")}
+                if key in ("author", "committer")
+                else value
+                for key, value in commit.items()
+                if key in ("id", "tree_id", "message", "timestamp", "author", "committer")
+            },
+        },
+    }
+    send(forge, repository, sender, "merge_group", payload)
+
+
 def push(
     forge: Forge, repository: Repository, sender: User, git: GitData, ref: str, before: str, after: str, forced: bool
 ) -> None:

@@ -5,6 +5,7 @@ git's smart HTTP, the refs API and merges all end here, inside `Forge.changing`,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from reconciler.localforge import notices, timeline
@@ -13,6 +14,8 @@ from reconciler.localforge.git_data import NO_COMMIT, GitData
 from reconciler.localforge.records import Activity, Event, Pull, Repository, User
 
 BRANCHES = "refs/heads/"
+QUEUE = "gh-readonly-queue/"
+MEMBER = re.compile(r"pr-(\d+)-([0-9a-f]{40})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def follow(
             _record_activity(forge, repository, actor, one, forced, landed=landing is not None)
             if one.ref.startswith(BRANCHES):
                 branch = one.ref.removeprefix(BRANCHES)
+                if branch.startswith(QUEUE):
+                    notices.merge_group(forge, repository, actor, git, one.ref, one.before, one.after)
                 if one.after == NO_COMMIT:
                     _head_deleted(forge, repository, actor, branch)
                     _base_deleted(forge, repository, actor, branch)
@@ -136,7 +141,11 @@ def _base_moved(
     moved: Moved,
     landing: Pull | None,
 ) -> None:
-    """A push that makes a head reachable from its base counts as its merge, as on GitHub."""
+    """A push that makes a head reachable from its base counts as its merge, as on GitHub. Where the branch moves to a
+    group of its merge queue, each pull request of the group is merged as the queue made it, whichever the method.
+    """
+    if moved.before != NO_COMMIT:
+        _queue_landed(forge, repository, git, actor, branch, moved)
     for pull in forge.database.all(Pull, repository_id=repository.id, base_ref=branch, state="open"):
         if landing is not None and pull.id == landing.id:
             continue
@@ -149,6 +158,18 @@ def _base_moved(
             close_as_merged(
                 forge, repository, actor, pull, merge_commit=str(containing[-1].id), base_before=moved.before
             )
+
+
+def _queue_landed(forge: Forge, repository: Repository, git: GitData, actor: User, branch: str, moved: Moved) -> None:
+    queue = f"{BRANCHES}{QUEUE}{branch}/"
+    line = {str(commit.id) for commit in git.first_parents(moved.after, moved.before)}
+    for ref, head in sorted(git.refs().items()):
+        named = MEMBER.fullmatch(ref.removeprefix(queue)) if ref.startswith(queue) else None
+        if named is None or head not in line:
+            continue
+        pull = forge.pull(repository, int(named[1]))
+        if pull is not None and pull.state == "open" and pull.base_ref == branch:
+            close_as_merged(forge, repository, actor, pull, merge_commit=head, base_before=named[2])
 
 
 def close_as_merged(

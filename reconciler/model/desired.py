@@ -119,6 +119,18 @@ class EnvironmentSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Adoption:
+    """`operations/adopt-<commit>.yaml`: a commit that nobody approved is taken over as it is, for some environments or
+    (none named) for all that it holds.
+    """
+
+    commit: str
+    why: str
+    environments: tuple[EnvironmentName, ...] = ()
+    location: Location = Location("operations")
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
     """A whole desired-state repository at one tree."""
 
@@ -127,6 +139,11 @@ class DesiredState:
     principals: Principals
     policy: Policy
     environments: tuple[EnvironmentSpec, ...]
+    adoptions: tuple[Adoption, ...] = ()
+
+    def adoption(self, path: str) -> Adoption | None:
+        """What the file at this path adopts, None where there is none."""
+        return next((a for a in self.adoptions if a.location.file == path), None)
 
     def environment(self, name: EnvironmentName) -> EnvironmentSpec | None:
         """The environment of that name, None where git does not have it."""

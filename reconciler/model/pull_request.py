@@ -152,6 +152,17 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A commit that came without a merged pull request and that this pull request adopts: it and what it brought in as
+    the forge attributes them, oldest first, and who pushed it onto the branch (empty where the forge cannot say).
+    """
+
+    revision: str
+    commits: tuple[PullRequestCommit, ...]
+    pushers: tuple[Account, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestReading:
     """All that was read of one pull request for one decision.
 
@@ -160,7 +171,7 @@ class PullRequestReading:
     reasons in
     `gaps`. `raw_digests` are (name of the request, SHA-256 of the raw answer) for the attestation. `comments` are all
     of the pull request's, ours too, in the forge's order; `pushes` what the forge knows of who moved the head branch.
-    `lacks` is what this forge cannot say at all.
+    `lacks` is what this forge cannot say at all. `adopted` is what an adoption takes over, whose hands are its own.
     """
 
     pull_request: PullRequest
@@ -177,3 +188,4 @@ class PullRequestReading:
     comments: tuple[Comment, ...] = ()
     pushes: tuple[Push, ...] = ()
     lacks: tuple[Capability, ...] = ()
+    adopted: Adopted | None = None

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Protocol
 
 import pygit2
-from pygit2.enums import ConfigLevel, SortMode
+from pygit2.enums import ConfigLevel, FileMode, SortMode
 
 from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound, Terminal, UntrustedHistory
 from reconciler.model.location import Location, Problem
 from reconciler.model.revision import CleanMerge, CommitInfo, MergeConflict, MergePreview, Tree
-from reconciler.ports import RevertProposal
+from reconciler.ports import FileProposal, RevertProposal
 from reconciler.sources.command import Finished, merges_in_memory, run_git, scheme_of
 from reconciler.sources.trees import TreeLimits, differing_paths, read_tree
 
@@ -99,6 +99,14 @@ class GitMirror:
         """The commit at refs/heads/BRANCH as of the last fetch."""
         with self._repository() as repository:
             return self._head_of(repository, branch)
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """The heads of the branches whose names begin with `prefix`, as of the last fetch."""
+        start = f"refs/heads/{prefix}"
+        with self._repository() as repository:
+            names = [name for name in repository.references if name.startswith(start)]
+            heads = {name.removeprefix("refs/heads/"): repository.references[name].target for name in names}
+        return {name: str(target) for name, target in heads.items() if isinstance(target, pygit2.Oid)}
 
     def tree(self, sha: str) -> Tree:
         with self._trees_lock:
@@ -210,15 +218,32 @@ class GitMirror:
         InvalidInput when later commits are in the way (the paths as problems) or nothing is left to revert;
         NotAllowed when the remote refuses the push. A branch that holds this very proposal already counts as pushed.
         """
+        with self._repository() as repository:
+            tree = self._reverted(repository, proposal, self._commit(repository, proposal.onto))
+        return self._proposed(proposal, str(tree))
+
+    def propose_file(self, proposal: FileProposal) -> str:
+        """Commit one more file onto a new branch and push it with the proposer's token, as propose_revert does."""
+        with self._repository() as repository:
+            onto = self._commit(repository, proposal.onto)
+            index = pygit2.Index()
+            index.read_tree(onto.tree)
+            blob = repository.create_blob(proposal.content)
+            index.add(pygit2.IndexEntry(proposal.path, blob, FileMode.BLOB))
+            tree = index.write_tree(repository)
+            if tree == onto.tree_id:
+                raise InvalidInput(f"{proposal.path} stands in {proposal.onto} already, with the same text")
+        return self._proposed(proposal, str(tree))
+
+    def _proposed(self, proposal: RevertProposal | FileProposal, tree: str) -> str:
         if not proposal.branch.startswith(PROPOSAL_PREFIX) or not _is_branch(proposal.branch):
             raise NotAllowed(
                 f"'{proposal.branch}' is not a branch for proposals", hint=f"its name starts with {PROPOSAL_PREFIX}"
             )
         with self._repository() as repository:
-            onto = self._commit(repository, proposal.onto)
-            tree = self._reverted(repository, proposal, onto)
             who = pygit2.Signature(proposal.author_name, proposal.author_email)
-            sha = str(repository.create_commit(None, who, who, proposal.message, tree, [onto.id]))
+            onto = self._commit(repository, proposal.onto).id
+            sha = str(repository.create_commit(None, who, who, proposal.message, tree, [onto]))
         ref = f"refs/heads/{proposal.branch}"
         # an expected value of nothing: the branch is created or the push fails, whatever is there is never moved
         finished = self._network(
@@ -228,7 +253,7 @@ class GitMirror:
         if finished.status == 0:
             return sha
         rejected = b"\n!\t" in b"\n" + finished.output
-        if rejected and (same := self._same_proposal(ref, proposal.onto, str(tree))):
+        if rejected and (same := self._same_proposal(ref, proposal.onto, tree)):
             return same
         if rejected or REFUSED.search(finished.error):
             said = finished.output.decode("utf-8", "replace").strip() if rejected else finished.error

@@ -204,6 +204,23 @@ def test_it_names_who_pushed_whatever_the_commits_say(forge: Forge, served: Serv
     assert reading.lacks == ()
 
 
+def test_a_commit_and_a_branch_name_their_hands_without_a_pull_request(forge: Forge, served: Served) -> None:
+    first = served.commit("direct", {"app.txt": "direct\n"})
+    second = served.clone.commit({"app.txt": "pushed\n"}, first, ref=None)
+    served.push(second, "refs/heads/direct", "reviewer")
+    commit = forge.commit(second)
+    assert (commit.sha, commit.parents, commit.author_email) == (second, (first,), "a@example.test")
+    assert [
+        (push.account.login if push.account else None, push.before, push.after) for push in forge.pushes("direct")
+    ] == [
+        ("reviewer", first, second),
+        ("author", "0" * 40, first),
+    ]
+    assert forge.pushes("nowhere") == ()
+    with pytest.raises(NotFound):
+        forge.commit("0" * 39 + "1")
+
+
 def test_comments_are_read_and_whoever_commands_is_looked_up(forge: Forge, served: Served) -> None:
     served.commit("said", {"app.txt": "said\n"})
     number = served.propose("said")

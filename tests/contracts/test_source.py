@@ -9,7 +9,7 @@ from pygit2.enums import FileMode
 
 from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound, UntrustedHistory
 from reconciler.model.revision import CleanMerge, FileKind, MergeConflict
-from reconciler.ports import RevertProposal, Source
+from reconciler.ports import FileProposal, RevertProposal, Source
 from reconciler.sources import GitMirror
 from tests.git_remotes import Remote
 
@@ -340,3 +340,44 @@ def test_a_repository_without_the_deploy_branch_says_so(remote: Remote) -> None:
     remote.commit({"a": "1"}, ref="refs/heads/master")
     with pytest.raises(NotFound, match="no branch main"):
         mirrored(remote)
+
+
+# -- one more file, proposed ---------------------------------------------------------------------------------------
+
+
+def file_on(onto: str, branch: str = "reconciler/adopt-1", content: bytes = b"why: x\n") -> FileProposal:
+    return FileProposal(
+        "operations/adopt-1.yaml", content, onto, branch, "Adopt\n", "Proposer", "proposer@example.test", "token"
+    )
+
+
+def test_a_file_is_proposed_on_a_branch_of_its_own_and_twice_is_once(remote: Remote) -> None:
+    tip = remote.commit({"a": LINES, "deep/b": "1\n"})
+    source = mirrored(remote)
+    sha = source.propose_file(file_on(tip))
+    assert remote.head("refs/heads/reconciler/adopt-1") == sha
+    source.fetch()
+    assert source.commit(sha).parents == (tip,)
+    assert source.changed_paths(source.commit(tip).tree, source.commit(sha).tree) == ("operations/adopt-1.yaml",)
+    assert source.tree(sha).files["operations/adopt-1.yaml"].content == b"why: x\n"
+    assert source.propose_file(file_on(tip)) == sha
+    assert source.branches("reconciler/") == {"reconciler/adopt-1": sha}
+
+
+def test_another_proposal_moves_no_branch_and_one_outside_is_refused(remote: Remote) -> None:
+    tip = remote.commit({"a": LINES})
+    source = mirrored(remote)
+    sha = source.propose_file(file_on(tip))
+    with pytest.raises(NotAllowed):
+        source.propose_file(file_on(tip, content=b"why: y\n"))
+    for branch in ("main", "feature/x", "reconciler/../main"):
+        with pytest.raises(NotAllowed):
+            source.propose_file(file_on(tip, branch))
+    assert remote.head("refs/heads/reconciler/adopt-1") == sha
+    assert remote.head("refs/heads/main") == tip
+
+
+def test_a_file_that_stands_there_already_is_nothing_to_propose(remote: Remote) -> None:
+    tip = remote.commit({"operations/adopt-1.yaml": "why: x\n"})
+    with pytest.raises(InvalidInput, match="already"):
+        mirrored(remote).propose_file(file_on(tip))

@@ -21,6 +21,8 @@ from tests.gate import contents, hosts, others
 from tests.gate.answer import Answer
 from tests.gate.emergency import emergency
 from tests.gate.files import files
+from tests.gate.git_tricks import git_tricks
+from tests.gate.landings import landings
 from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 EVIDENCE = TypeAdapter(Evidence)
@@ -118,4 +120,6 @@ DOORS: Mapping[str, Door] = {
     "host-record": hosts.host_record,
     "trust-reset": hosts.trust_reset,
     "emergency": emergency,
+    "landings": landings,
+    "git": git_tricks,
 }

@@ -109,21 +109,21 @@ def test_a_direct_push_belongs_to_nobody(branch: Branch) -> None:
     pushed = branch.push("a", "mine\n")
     (step,) = branch.steps()
     assert isinstance(step, Unapproved)
-    assert (step.commits, step.revision, step.first_parent) == ((pushed,), pushed, branch.base)
+    assert (step.revision, step.first_parent) == (pushed, branch.base)
     assert step.reason.rule == 33
 
 
-def test_a_direct_push_between_two_landings_is_a_step_of_its_own_and_each_knows_what_came_before(
+def test_each_commit_of_a_direct_push_between_two_landings_is_a_step_and_knows_what_came_before(
     branch: Branch,
 ) -> None:
     first = branch.merge(1, branch.head(1, ("a", "1\n"))[-1])
     pushed = [branch.push("b", "1\n"), branch.push("b", "2\n")]
     last = branch.merge(2, branch.head(2, ("c", "1\n"))[-1])
-    one, two, three = branch.steps()
-    assert [type(step) for step in (one, two, three)] == [Landed, Unapproved, Landed]
-    assert isinstance(two, Unapproved)
-    assert two.commits == tuple(pushed)
-    assert [step.first_parent for step in (one, two, three)] == [branch.base, first, pushed[-1]]
+    one, *pushes, three = branch.steps()
+    assert [type(step) for step in (one, *pushes, three)] == [Landed, Unapproved, Unapproved, Landed]
+    assert [step.revision for step in pushes] == pushed
+    assert all(isinstance(step, Unapproved) and step.revision[:12] in step.reason.text for step in pushes)
+    assert [step.first_parent for step in (one, *pushes, three)] == [branch.base, first, *pushed]
     assert three.revision == last
     assert proven(three)
 
