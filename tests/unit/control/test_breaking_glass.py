@@ -52,7 +52,7 @@ from reconciler.workflows.in_process import InProcessEngine
 from tests.builders import an_image, deployed, empty_host, image_id, without_containers
 from tests.git_remotes import Remote
 from tests.unit.apply.surroundings import Cut, HostInMemory
-from tests.unit.control.plane import REPOSITORY_ID, Events, StoppedClock, ToldForge, a_pull, parts_of
+from tests.unit.control.plane import REPOSITORY_ID, Events, StoppedClock, ToldForge, a_pull, a_reading, parts_of
 
 PRODUCTION = EnvironmentName("shop", "production")
 TOKENS = {"keeper": 1006, "operator": 1005, "developer": 1001, "deployer": 1003}
@@ -279,6 +279,7 @@ def opening(tmp_path: Path, database: Database, keys: dict[str, Path], monkeypat
             engine=engine,
             clock=clock,
             events=events,
+            keys=tmp_path,
         )
         engine.work = lambda deployment: pipeline.execute(parts, deployment)
         waiting = SimpleNamespace(sleep=lambda seconds: clock.move(seconds=max(seconds, 1)))
@@ -329,7 +330,7 @@ def test_it_is_announced_before_anything_is_done(opening: Opening) -> None:
     kinds, told, hold = at_the_first[0]
     order = [kinds.index(kind) for kind in ("break-glass-announced", "break-glass-opened")]
     assert order == sorted(order)
-    assert kinds[-1] == "deployment-started"
+    assert kinds[-2:] == ["deployment-started", "operation-started"]
     assert [(to, how) for to, how, _ in told] == [(room.fix, "error"), ("9", "comment")]
     assert "keeper and operator" in told[0][2]
     assert hold == "BrokenGlass"
@@ -355,7 +356,7 @@ def test_what_ran_past_the_gate_is_nothing_that_was_approved(opening: Opening) -
     room.landed(room.commit({COMPOSE: FIXED}, "refs/heads/main"), "operator")
     later = room.commit({COMPOSE: BROKEN, "x": "y"}, "refs/heads/main")
     room.landed(later, "operator")
-    claimed = a_pull(7, room.fix, head_ref=f"reconciler/rollback-d-{later[:8]}")
+    claimed = a_reading(a_pull(7, room.fix, head_ref=f"reconciler/rollback-d-{later[:8]}"))
     change = changes.between(room.parts, room.snapshot(later), room.parts.source.tree(room.fix))
     assert changes.kind_of(room.parts, claimed, change).kind is DeploymentKind.CHANGE, done.id
 
