@@ -318,6 +318,9 @@ class Checkpoints(Protocol):
     def copy(self) -> SignedCheckpoint | None:
         """The newest as it is kept outside of the database."""
 
+    def set_aside(self) -> SignedCheckpoint | None:
+        """Keep the copy under another name, because the ledger that it speaks of is lost; what it says."""
+
 
 class Witness(Protocol):
     """A place outside of the installation that keeps checkpoints, to which it can only add. Retryable on trouble."""

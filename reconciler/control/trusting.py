@@ -33,7 +33,8 @@ def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustReco
     """Pin the repository's id, the root persons and the revision before which history is out of scope.
 
     `roots` are names in principals.yaml at that revision, all people when none is named. The state at the revision is
-    deployed by the root persons' word. Terminal where something is pinned already.
+    deployed by the root persons' word. Terminal where something is pinned already. Where a ledger was signed here and
+    is lost with its database, the first entry of the new one says so, and up to where it went.
     """
     if parts.states.trust() is not None:
         raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
@@ -41,8 +42,11 @@ def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustReco
     chosen = _roots(parts, _on_the_branch(parts, revision), roots)
     trust = TrustRecord(parts.forge.repository_id(), revision, chosen, parts.clock.now())
     trust = pinning.signed(parts, trust)
+    size, _ = parts.ledger.head()
+    lost = parts.checkpoints.set_aside() if size == 0 else None
+    follows = {"follows": lost.checkpoint.anchor} if lost is not None else {}
     parts.states.set_trust(trust)
-    parts.ledger.append("trust", f"repository/{trust.repository}", trust_data(trust), parts.clock.now())
+    parts.ledger.append("trust", f"repository/{trust.repository}", trust_data(trust) | follows, parts.clock.now())
     return trust
 
 

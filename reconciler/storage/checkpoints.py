@@ -58,6 +58,14 @@ class SqlCheckpoints:
         """The copy outside of the database, None where there is none; VerificationFailed where it is no checkpoint."""
         return read_copy(self.copy_file)
 
+    def set_aside(self) -> SignedCheckpoint | None:
+        """Keep the copy under another name, because the ledger that it speaks of is lost; what it says."""
+        lost = self.copy()
+        if lost is not None:
+            size, root = lost.checkpoint.size, lost.checkpoint.root
+            self.copy_file.replace(self.copy_file.with_name(f"{self.copy_file.name}.lost-{size}-{root[:12]}"))
+        return lost
+
     def _copy(self, text: str) -> None:
         """Whole or not at all: a crash leaves the one before. Retryable where it cannot be written."""
         try:

@@ -64,7 +64,7 @@ def test_a_plan_that_changed_since_the_approval_waits_for_consent_to_the_new_one
     # The merged pull request shows the plan as it is now, and the old approval is none of it, however often we look.
     _, comment = stage.author.comments(number)
     assert "The plan changed after the merge" in comment["body"]
-    assert "new: ~ service web memory" in comment["body"]
+    assert "service web memory: 67108864" in comment["body"]
     assert "Why: what runs on the host has changed since" in comment["body"]
     assert stage.plan_digest(number) != approved
     stage.run()

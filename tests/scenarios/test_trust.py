@@ -100,8 +100,14 @@ def test_a_lost_database_loses_no_workload_and_restarts_nothing(make_stage: Stag
     assert not stage.run()["failures"]
     before, deployment = stage.containers(), stage.status()["deployment"]
     assert (record(stage).revision, record(stage).deployment, record(stage).generation) == (landed, deployment, 2)
+    signed = stage.parts.checkpoints.newest()
+    assert signed is not None
     lose(stage, "reconciler.db")
     begin_anew(stage, stage.baseline)
+    (first,) = entries(stage.parts, "trust")
+    assert first["follows"] == signed.signed.checkpoint.anchor, (
+        "how far the lost ledger went is the new one's first word"
+    )
     is_as_before(stage, landed, before)
     assert stage.status()["deployment"] == deployment
     assert "the database knows nothing" in stage.status()["host_record"]

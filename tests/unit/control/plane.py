@@ -60,6 +60,9 @@ class Unkept:
     def copy(self) -> None:
         """None."""
 
+    def set_aside(self) -> None:
+        """None."""
+
 
 def nothing(*_: Any, **__: Any) -> Any:
     raise AssertionError("this test does not expect to be asked")

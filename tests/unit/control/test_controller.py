@@ -105,8 +105,8 @@ def forge() -> Forge:
 
 
 @pytest.fixture
-def parts(database: Database, mirror: GitMirror, forge: Forge, events: Events) -> Any:
-    made = parts_of(database, mirror, forge=forge, hosts=NoHosts(), events=events)
+def parts(database: Database, mirror: GitMirror, forge: Forge, events: Events, tmp_path: Path) -> Any:
+    made = parts_of(database, mirror, forge=forge, hosts=NoHosts(), events=events, keys=tmp_path)
     made.states.set_trust(TrustRecord(REPOSITORY_ID, mirror.branch_head("main"), (), NOW))
     return made
 
