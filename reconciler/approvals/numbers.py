@@ -61,7 +61,6 @@ NOT_LAST_APPROVED: Final = 57
 HELD: Final = 58
 
 # Transport, forge, engine
-FORGED_DELIVERY: Final = 60
 PAGES_MISSING: Final = 61
 ANSWERS_DISAGREE: Final = 62
 NO_ANSWER: Final = 63

@@ -97,7 +97,8 @@ def next_step(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> NextSt
         stopped = _failed(parts, name, trust.revision)
         if stopped is None:
             return _genesis(parts, trust, name, before, former)
-    walk = _Walk(parts, trust, name, before, verified, _readable(parts, tip), adopting.landed(parts, steps, tip))
+    rules = planning.readable(parts, tip)
+    walk = _Walk(parts, trust, name, before, verified, rules, adopting.landed(parts, steps, tip))
     for step in steps:
         match walk.step(step, stopped):
             case Deploy() as deploy:
@@ -158,7 +159,7 @@ def _since_trust(
     settled = host_records.settled(parts, trust, record)
     if old is None or settled or not host_records.before_trust(parts, trust, old):
         return record, None
-    at, now = _readable(parts, old), planning.snapshot(parts.source.tree(trust.revision))
+    at, now = planning.readable(parts, old), planning.snapshot(parts.source.tree(trust.revision))
     same = at is not None and planning.inputs(parts, at, record.name) == planning.inputs(parts, now, record.name)
     if same and pinning.genuine(parts, trust):
         return remembering.verified(parts, record.name, trust.revision), None
@@ -177,13 +178,13 @@ def beginning(parts: Parts, trust: TrustRecord, name: EnvironmentName, tip: str)
     and the new environment would wait for ever.
     """
     begin = trust.revision
-    at = _readable(parts, begin)
+    at = planning.readable(parts, begin)
     if at is not None and at.state.environment(name) is not None:
         return begin
     for other in parts.states.environments():
         if other.verified is None or not _after_or_at(parts, begin, other.verified, tip):
             continue
-        at = _readable(parts, other.verified)
+        at = planning.readable(parts, other.verified)
         if at is not None and at.state.environment(name) is None:
             begin = other.verified
     return begin
@@ -194,13 +195,6 @@ def _after_or_at(parts: Parts, older: str, middle: str, newer: str) -> bool:
         return parts.source.is_ancestor(older, middle) and parts.source.is_ancestor(middle, newer)
     except NotFound:
         return False
-
-
-def _readable(parts: Parts, revision: str) -> Snapshot | None:
-    try:
-        return planning.snapshot(parts.source.tree(revision))
-    except InvalidInput:
-        return None
 
 
 def _failed(parts: Parts, name: EnvironmentName, revision: str) -> Stopped | None:
@@ -261,7 +255,7 @@ def last_approved(parts: Parts, trust: TrustRecord, name: EnvironmentName) -> Up
         if deployment.kind is not DeploymentKind.HEAL:
             return None
     try:
-        at = _readable(parts, record.verified)
+        at = planning.readable(parts, record.verified)
     except NotFound:  # the branch was written anew, and this is no longer in the mirror
         return None
     return UpToDate(record.verified, at, record, held=True) if at is not None else None
@@ -292,7 +286,7 @@ class _Walk:
 
     def step(self, step: history.Step, stopped: Stopped | None) -> Deploy | Stopped | None:
         """One landing, or one commit that is none; what stops the walk after it, None when nothing does."""
-        parent = _readable(self.parts, step.first_parent)
+        parent = planning.readable(self.parts, step.first_parent)
         found = self.look(step, parent, stopped)
         if isinstance(found, Stopped) and _blocks(found) and not _blocks(stopped):
             self.before = (parent or self.at, stopped)

@@ -4,7 +4,6 @@ credential. Nothing here decides; the gate reads what the forge shows afterwards
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,14 +52,14 @@ def waiting(parts: Parts) -> list[dict[str, Any]]:
     found = []
     for pull in parts.forge.open_pull_requests(parts.branch):
         decided = parts.ledger.latest("gate", evidence.subject(pull.number))
-        facts = json.loads(decided.body)["data"]["facts"] if decided is not None else {}
+        facts = decided.data["facts"] if decided is not None else {}
         found.append(_row(pull.number, pull.title, pull.head_sha, facts.get("decision")))
     for record in parts.states.environments():
         if record.hold_commit is None:
             continue
         landed = parts.ledger.latest("gate", f"landing/{record.hold_commit}/{record.name}")
         if landed is not None:
-            facts = json.loads(landed.body)["data"]["facts"]
+            facts = landed.data["facts"]
             row = _row(facts["pull_request"], f"landed, {record.name} waits", facts["head"], facts["decision"])
             found.append(row | {"environment": str(record.name), "commit": record.hold_commit})
     return found
@@ -128,9 +127,7 @@ def reject(parts: Parts, what: Asked, token: str, reason: str) -> Said:
 def speaker(parts: Parts, token: str) -> Person:
     """The person behind a forge token, by the rules that were accepted last. NotAllowed for anybody else."""
     account, login = parts.forge.who(token)
-    trust = remembering.trusted(parts)
-    tip = changes.base_at(parts, trust, parts.source.branch_head(parts.branch))
-    at = changes.accepted_rules(parts, trust, tip)
+    at = changes.accepted_now(parts, remembering.trusted(parts))
     agent = at.state.principals.agent_of(account)
     if agent is not None:
         raise NotAllowed(f"{login} is the agent {agent.name}; agents never approve", hint="a person does, with theirs")

@@ -5,7 +5,6 @@ runs like any other deployment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -192,7 +191,7 @@ def _place(parts: Parts, asked: Asked, trust: TrustRecord) -> _Place:
     """InvalidInput with every problem of the revision, NotFound where it or the environment is not there."""
     name = asked.environment
     tip = parts.source.branch_head(parts.branch)
-    accepted = changes.accepted_rules(parts, trust, changes.base_at(parts, trust, tip))
+    accepted = changes.accepted_now(parts, trust)
     tree = parts.source.tree(asked.revision)
     change = changes.between(parts, accepted, tree)
     if change.after.state.environment(name) is None or accepted.state.environment(name) is None:
@@ -203,20 +202,12 @@ def _place(parts: Parts, asked: Asked, trust: TrustRecord) -> _Place:
         trust=trust,
         verified=verified,
         accepted=accepted,
-        tip=_readable(parts, tip),
+        tip=planning.readable(parts, tip),
         at=change.after,
         change=change,
         plans=planning.plan_environment(parts, before, change.after, name),
         expected=planning.targets_of(before, change.after, name),
     )
-
-
-def _readable(parts: Parts, revision: str) -> Snapshot | None:
-    """The rules at the tip, for those who lost a right there. Unreadable ones bring an emergency, and judge nothing."""
-    try:
-        return planning.snapshot(parts.source.tree(revision))
-    except InvalidInput:
-        return None
 
 
 def _statement(parts: Parts, asked: Asked, place: _Place) -> Statement:
@@ -441,7 +432,7 @@ def due(parts: Parts, name: EnvironmentName) -> Due:
     for one in marks.of(remembering.record(parts, name).detail):
         opened = parts.ledger.latest("break-glass-opened", f"statement/{one.statement}")
         if one.review_by is not None and opened is not None:
-            return Due(one, json.loads(opened.body)["data"]["statement"])
+            return Due(one, opened.data["statement"])
     raise NotFound(f"no review of a broken glass of {name} is due")
 
 
@@ -454,7 +445,7 @@ def review(parts: Parts, name: EnvironmentName, shown: Credentials) -> Due:
         parts.source.fetch()
         trust = remembering.trusted(parts)
         tip = parts.source.branch_head(parts.branch)
-        accepted = changes.accepted_rules(parts, trust, changes.base_at(parts, trust, tip))
+        accepted = changes.accepted_now(parts, trust)
         text = found.statement.encode()
         armored = shown.signer.sign(text, emergency.REVIEW_NAMESPACE) if shown.signer is not None else None
         signature = armored or next(iter(shown.signatures), "")
@@ -464,7 +455,7 @@ def review(parts: Parts, name: EnvironmentName, shown: Credentials) -> Due:
             account=parts.forge.who(shown.token)[0],
             by=found.one.by,
             groups=found.one.groups,
-            principals=tuple(at.state.principals for at in (accepted, _readable(parts, tip)) if at is not None),
+            principals=tuple(at.state.principals for at in (accepted, planning.readable(parts, tip)) if at is not None),
         )
         reasons = tuple(dict.fromkeys(emergency.review_refusals(judged)))
         facts = {"attempt": found.one.statement, "account": judged.account, "signatures": [signature[:LONGEST_KEPT]]}

@@ -67,6 +67,11 @@ def accepted_rules(parts: Parts, trust: TrustRecord, base: Snapshot) -> Snapshot
     return verified if approvals.rule_changes(verified.state, base.state, files).rules_touched else base
 
 
+def accepted_now(parts: Parts, trust: TrustRecord) -> Snapshot:
+    """The rules that were accepted last, as of the deploy branch's tip."""
+    return accepted_rules(parts, trust, base_at(parts, trust, parts.source.branch_head(parts.branch)))
+
+
 def _newest_verified(parts: Parts, trust: TrustRecord) -> Snapshot:
     newest = trust.revision
     for record in parts.states.environments():

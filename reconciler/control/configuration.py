@@ -6,7 +6,6 @@ those is not read here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ def noted(parts: Parts, values: Mapping[str, Any], version: str) -> bool:
     values = {**values, "signing_key": parts.signer.public_key}
     now = {"digest": digest(values), "values": values, "version": version}
     latest = parts.ledger.latest("configuration", SUBJECT)
-    before: dict[str, Any] = json.loads(latest.body)["data"] if latest is not None else {}
+    before: dict[str, Any] = latest.data if latest is not None else {}
     if {name: before.get(name) for name in now} == now:
         return False
     known: Mapping[str, Any] = before.get("values", {})

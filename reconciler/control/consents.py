@@ -4,7 +4,6 @@ account might do when it was first heard, and for how long windows kept everythi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 LONGEST_LOOK_BACK = timedelta(days=90)
 
 
-def signed(parts: Parts, repository: int, found: Evidence) -> Iterator[Signed]:
+def signed(parts: Parts, found: Evidence) -> Iterator[Signed]:
     """The approving comments that carry a signature by a key of their author over a plan that we posted for the head
     of now; one whose signature fits nothing is left out.
     """
@@ -37,7 +36,7 @@ def signed(parts: Parts, repository: int, found: Evidence) -> Iterator[Signed]:
         if signature is None or word.state is not ReviewState.APPROVED or not keys:
             continue
         for plan in reversed(shown):
-            said = statement.statement(repository, pull.number, plan.head_sha, plan.base_ref, plan.digests)
+            said = statement.statement(found.repository, pull.number, plan.head_sha, plan.base_ref, plan.digests)
             key = parts.signatures.signer_of(said, signature, statement.NAMESPACE, keys)
             if key is not None:
                 yield Signed(word.id, key, plan.head_sha, plan.base_ref, plan.digests)
@@ -51,7 +50,7 @@ def _keys_of(found: Evidence, word: Word) -> tuple[str, ...]:
 
 def first_seen(parts: Parts, subject: str, found: Evidence) -> tuple[FirstSeen, ...]:
     """Every word of the pull request as it was when it was first heard; what is new is written down now."""
-    heard = [_heard(json.loads(entry.body)["data"]) for entry in parts.ledger.find(HEARD, subject)]
+    heard = [_heard(entry.data) for entry in parts.ledger.find(HEARD, subject)]
     known = {(seen.form, seen.id) for seen in heard}
     for word in (*reviews_in(found), *commands_in(found)):
         if (word.form, word.id) in known or word.account is None:

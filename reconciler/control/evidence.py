@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -183,7 +182,7 @@ def _heard(parts: Parts, found: Evidence, origins: Sequence[Snapshot]) -> Eviden
     names = sorted({target.environment_name for target in found.expected})
     return replace(
         found,
-        signed=tuple(consents.signed(parts, found.repository, found)),
+        signed=tuple(consents.signed(parts, found)),
         first_seen=consents.first_seen(parts, subject(found.reading.pull_request.number), found),
         closed=consents.closed_times(found.reading, origins, names, parts.clock.now()),
     )
@@ -267,7 +266,7 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
     following = [entry.sequence for entry in plans[1:]] + [sys.maxsize]
     return tuple(
         _posted(
-            json.loads(entry.body)["data"],
+            entry.data,
             any(entry.sequence < edit < after for edit in edits),
         )
         for entry, after in zip(plans, following, strict=False)
@@ -277,8 +276,7 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
 def _written(parts: Parts, key: str) -> Mapping[str, Any]:
     """What the ledger says of our comment as it was written last; empty where it says nothing."""
     written = parts.ledger.latest("gate", key)
-    data: Mapping[str, Any] = json.loads(written.body)["data"] if written is not None else {}
-    return data
+    return written.data if written is not None else {}
 
 
 def _tampered(comments: Sequence[Comment], said: Mapping[str, Any]) -> str | None:

@@ -232,8 +232,8 @@ def _taken(now: EnvironmentRecord, record: HostRecord, text: str) -> Environment
 
 def _readable(parts: Parts, revision: str) -> Snapshot | None:
     try:
-        return planning.snapshot(parts.source.tree(revision))
-    except (InvalidInput, NotFound):
+        return planning.readable(parts, revision)
+    except NotFound:
         return None
 
 

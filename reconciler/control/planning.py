@@ -15,7 +15,7 @@ from reconciler import diff
 from reconciler.apply import PreparedTarget
 from reconciler.control.parts import Parts
 from reconciler.model.desired import DesiredState, DesiredTarget, EnvironmentSpec, HostSpec, Rendered
-from reconciler.model.errors import HostUnreachable, NotFound, ReconcilerError
+from reconciler.model.errors import HostUnreachable, InvalidInput, NotFound, ReconcilerError
 from reconciler.model.observed import ImageResolution, ObservedState
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Tree
@@ -122,6 +122,14 @@ def snapshot(tree: Tree) -> Snapshot:
         kept = Snapshot(tree, desiring.load(tree))
         _loaded.keep(kept)
     return kept
+
+
+def readable(parts: Parts, revision: str) -> Snapshot | None:
+    """What a commit says, None where its files cannot be read."""
+    try:
+        return snapshot(parts.source.tree(revision))
+    except InvalidInput:
+        return None
 
 
 def render(parts: Parts, at: Snapshot, environment: EnvironmentSpec) -> Rendered:

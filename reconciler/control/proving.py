@@ -61,7 +61,7 @@ class _Case:
     faults: list[str] = field(default_factory=list)
 
     def say(self, step: str, text: str, entry: LedgerEntry) -> None:
-        self.lines.append(Line(step, text, entry, _data(entry)))
+        self.lines.append(Line(step, text, entry, entry.data))
 
     def expect(self, holds: bool, fault: str) -> None:
         if not holds:
@@ -72,7 +72,7 @@ class _Case:
     ) -> LedgerEntry | None:
         """The newest entry before a number that fits."""
         found = self.records.ledger.find(kind, subject)
-        return next((e for e in reversed(found) if e.sequence < before and fits(_data(e))), None)
+        return next((e for e in reversed(found) if e.sequence < before and fits(e.data)), None)
 
 
 def prove(records: Records, deployment: Deployment) -> Proof:
@@ -97,7 +97,7 @@ def prove(records: Records, deployment: Deployment) -> Proof:
 def _authority(case: _Case, started: LedgerEntry) -> None:
     trust = records_of(case, "trust", started.sequence)
     if trust is not None:
-        said = _data(trust)
+        said = trust.data
         roots = ", ".join(sorted({root["person"] for root in said["roots"]}))
         text = f"repository {said['repository']} is trusted from {said['revision'][:12]} on, by the word of {roots}"
         case.say("trust", text, trust)
@@ -111,14 +111,14 @@ def _authority(case: _Case, started: LedgerEntry) -> None:
             )
         return
     if kind in ("genesis", "trust-reset"):
-        revision = _data(trust)["revision"] if trust is not None else None
+        revision = trust.data["revision"] if trust is not None else None
         case.expect(revision == case.deployment.revision, "it is not of the revision that was trusted first")
         return
     if kind == "heal":
         drift = case.newest("drift", _environment(case.deployment), started.sequence)
         case.expect(drift is not None, "the ledger has no drift before this heal")
         if drift is not None:
-            changes = _data(drift)["changes"]
+            changes = drift.data["changes"]
             what = "; ".join(sorted({f"{c['subject']} {c['field']}".strip() for c in changes})[:5])
             case.say("drift", f"what ran differed from what was approved: {what}", drift)
         healed = _healed(case)
@@ -155,7 +155,7 @@ def _approval(case: _Case, approved: Deployment, started: LedgerEntry, *, same_p
     if gate is None:
         case.faults.append("the ledger has no decision with the attestation that the record names")
         return
-    said = _data(gate)
+    said = gate.data
     facts, number = said["facts"], said["facts"]["pull_request"]
     case.expect(number == approved.authority.pull_request, "the decision is about another pull request")
     _proposed(case, facts, gate)
@@ -163,11 +163,11 @@ def _approval(case: _Case, approved: Deployment, started: LedgerEntry, *, same_p
     shown = [
         entry
         for entry in case.records.ledger.find("plan-posted", f"pull-request/{number}")
-        if entry.sequence < gate.sequence and _shows(_data(entry), facts["head"], plans)
+        if entry.sequence < gate.sequence and _shows(entry.data, facts["head"], plans)
     ]
     case.expect(bool(shown), f"no plan was posted for {facts['head'][:12]} that is the one that was decided on")
     if shown:
-        there = _data(shown[0])
+        there = shown[0].data
         text = ", ".join(f"{target} {digest[:12]}" for target, digest in sorted(there["digests"].items()))
         case.say("plan posted", f"comment {there['comment']} at {there['updated_at']}: {text}", shown[0])
     _reviews(case, facts, shown[0] if shown else None, gate)
@@ -179,7 +179,7 @@ def _approval(case: _Case, approved: Deployment, started: LedgerEntry, *, same_p
         case.say("answer", f"{request} sha256 {digest}", gate)
     _landing(case, approved, facts, gate)
     if same_plan:
-        case.expect(plans == _data(started)["plans"], "what was started is not what was decided on")
+        case.expect(plans == started.data["plans"], "what was started is not what was decided on")
 
 
 def _shows(said: Mapping[str, Any], head: str, plans: Mapping[str, str]) -> bool:
@@ -208,7 +208,7 @@ def _reviews(case: _Case, facts: Mapping[str, Any], posted: LedgerEntry | None, 
             continue  # an older version did not keep it
         case.expect(given["head"] == facts["head"], f"{given['person']} approved {given['head'][:12]}")
         if posted is not None:
-            seen = datetime.fromisoformat(_data(posted)["updated_at"])
+            seen = datetime.fromisoformat(posted.data["updated_at"])
             after = datetime.fromisoformat(given["submitted_at"]) >= seen
             case.expect(after, f"{given['person']} approved before the plan was posted")
         who = f"{given['person']} (account {given['account']})"
@@ -231,7 +231,7 @@ def _landing(case: _Case, approved: Deployment, facts: Mapping[str, Any], gate: 
 
 
 def _begin(case: _Case, started: LedgerEntry) -> None:
-    said = _data(started)
+    said = started.data
     plans = ", ".join(f"{target} {digest[:12]}" for target, digest in sorted(said["plans"].items()))
     case.say("started", f"{said['kind']} of {said['environment']} at {said['revision'][:12]}: {plans}", started)
     if case.deployment.kind is DeploymentKind.HEAL:
@@ -252,27 +252,27 @@ def _operations(case: _Case, started: LedgerEntry) -> None:
     ended = {_key(e): e for e in case.records.ledger.find("operation-finished", deployment.id)}
     for key, entry in sorted(begun.items(), key=lambda pair: pair[1].sequence):
         case.expect(entry.sequence > started.sequence, f"operation {key} was begun before the deployment")
-        said, end = _data(entry), ended.get(key)
+        said, end = entry.data, ended.get(key)
         text = f"{said['target']} {said['operation']} {said['subject']}".rstrip()
         if end is None:
             case.expect(not deployment.outcome.final, f"{text} was begun, and the ledger has no outcome")
             case.say("operation", f"{text}: under way ({said['why']})", entry)
             continue
-        outcome = _data(end)
+        outcome = end.data
         case.expect(end.sequence > entry.sequence, f"{text} was finished before it was begun")
         case.say("operation", f"{text}: {outcome['outcome']} ({said['why']})", end)
     for key in sorted(set(ended) - set(begun)):
         case.faults.append(f"operation {key} was finished and never begun")
-    if "attempt" in _data(started) and deployment.outcome.final:
+    if "attempt" in started.data and deployment.outcome.final:
         recorded = {
             (str(t.target), o.index): (o.operation, o.outcome) for t in deployment.targets for o in t.operations
         }
-        kept = {key: (_data(e)["operation"], _data(e)["outcome"]) for key, e in ended.items()}
+        kept = {key: (e.data["operation"], e.data["outcome"]) for key, e in ended.items()}
         case.expect(recorded == kept, "the record's operations are not those of the ledger")
 
 
 def _key(entry: LedgerEntry) -> tuple[str, int]:
-    said = _data(entry)
+    said = entry.data
     return str(said["target"]), int(said["index"])
 
 
@@ -282,7 +282,7 @@ def _end(case: _Case, started: LedgerEntry) -> None:
     if finished is None:
         case.expect(not deployment.outcome.final, "the record is finished, and the ledger has no entry that it is")
         return
-    said = _data(finished)
+    said = finished.data
     case.expect(finished.sequence > started.sequence, "it was finished before it was started")
     case.say("verified", f"{said['outcome']}: {said['reason']}; {said['health']}", finished)
     if deployment.outcome.final:
@@ -294,8 +294,8 @@ def _end(case: _Case, started: LedgerEntry) -> None:
             case.say("runs", f"{target} {name}: container {str(container)[:12]}", finished)
     status = case.newest("deploy-status", deployment.revision, _AFTER_ALL)
     if status is not None and deployment.outcome is DeploymentState.SUCCEEDED and status.sequence > finished.sequence:
-        anchor = _data(status).get("anchor")
-        text = _data(status)["description"] + (f"; anchor {anchor}" if anchor else "")
+        anchor = status.data.get("anchor")
+        text = status.data["description"] + (f"; anchor {anchor}" if anchor else "")
         case.say("told", f"the status of the commit says: {text}", status)
 
 
@@ -304,11 +304,6 @@ _AFTER_ALL = 2**63
 
 def _environment(deployment: Deployment) -> str:
     return f"{deployment.project}/{deployment.environment}"
-
-
-def _data(entry: LedgerEntry) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(entry.body)["data"]
-    return data
 
 
 # -- as others see it -----------------------------------------------------------------------------------------------

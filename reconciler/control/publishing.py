@@ -5,7 +5,6 @@ Everything here is output and never evidence. What has been said already, by the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +109,7 @@ def ask_again(
     """
     number, head = reading.pull_request.number, reading.pull_request.head_sha
     key = evidence.subject(number)
-    shown = [data for entry in parts.ledger.find("plan-posted", key) if (data := _data(entry.body))["head_sha"] == head]
+    shown = [data for entry in parts.ledger.find("plan-posted", key) if (data := entry.data)["head_sha"] == head]
     last = shown[-1] if shown else {}
     before = last.get("digests", {})
     now = before | {str(plan.target): plan.plan.digest for plan in planned(plans)}
@@ -163,7 +162,7 @@ def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None
         "decision": decision(gate),
     }
     latest = parts.ledger.latest("gate", subject)
-    before = _data(latest.body) if latest is not None else {}
+    before = latest.data if latest is not None else {}
     attestation = gate.attestation if isinstance(gate, Open) else None
     deploys = attestation is not None and bool(found.plans)
     if before.get("facts") == facts and (not deploys or before.get("attestation") == attestation):
@@ -249,7 +248,7 @@ def group(parts: Parts, head: str, branch: str, texts: Sequence[statuses.StatusT
     """The three statuses on the head of a merge queue's group; said once."""
     facts = {"branch": branch, "statuses": [[text.context, text.state, text.description] for text in texts]}
     latest = parts.ledger.latest("merge-group", head)
-    if latest is not None and _data(latest.body) == facts:
+    if latest is not None and latest.data == facts:
         return
     for text in texts:
         parts.forge.write_status(head, _report(text))
@@ -273,7 +272,7 @@ def _badness(deployment: Deployment) -> int:
 def _landed_status(parts: Parts, sha: str, text: statuses.StatusText) -> None:
     facts = {"state": text.state, "description": text.description}
     latest = parts.ledger.latest("deploy-status", sha)
-    said = _data(latest.body) if latest is not None else {}
+    said = latest.data if latest is not None else {}
     if {name: said.get(name) for name in facts} == facts:  # a new anchor alone says nothing new of the deployment
         parts.told.add(sha)
         return
@@ -300,7 +299,7 @@ def _say(
     facts = {"head": pull.head_sha, "statuses": said, "decision": dict(decided)}
     subject = evidence.subject(pull.number)
     latest = parts.ledger.latest("gate", subject)
-    before = _data(latest.body) if latest is not None else {}
+    before = latest.data if latest is not None else {}
     posted = evidence.posted(parts, reading)
     shown = posted[-1] if posted else None
     digests = {str(plan.target): plan.plan.digest for plan in plans or ()}
@@ -361,7 +360,7 @@ def _remember_decision(
 def _ours(parts: Parts, number: int) -> int | None:
     """Our comment on a pull request, by the ledger or, when that is lost, by account and marker."""
     latest = parts.ledger.latest("gate", evidence.subject(number))
-    known = _data(latest.body).get("comment") if latest is not None else None
+    known = latest.data.get("comment") if latest is not None else None
     account, _ = parts.forge.who()
     for comment in parts.forge.comments(number):
         mine = comment.account is not None and comment.account.id == account
@@ -372,8 +371,3 @@ def _ours(parts: Parts, number: int) -> int | None:
 
 def _report(text: statuses.StatusText) -> StatusReport:
     return StatusReport(text.context, text.state, text.description)
-
-
-def _data(body: bytes) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(body)["data"]
-    return data

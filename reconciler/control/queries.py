@@ -19,7 +19,6 @@ from reconciler.model.checkpoint import NAMESPACE
 from reconciler.model.deployment import Deployment
 from reconciler.model.errors import InvalidInput, NotFound
 from reconciler.model.health import worst
-from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.revision import CleanMerge, Tree
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import Checkpoints, Deployments, EnvironmentRecord, Ledger, States
@@ -88,7 +87,7 @@ def why(records: Records, name: EnvironmentName) -> dict[str, Any]:
     data = environment_data(record)
     if record.hold_commit is not None:
         found = records.ledger.latest("gate", f"landing/{record.hold_commit}/{name}")
-        data["decision"] = _data(found)["facts"]["decision"] if found is not None else None
+        data["decision"] = found.data["facts"]["decision"] if found is not None else None
     return data
 
 
@@ -308,8 +307,3 @@ def export_files(records: Records, lines: Sequence[bytes], key: str | None) -> d
 def allowed_signers(origin: str, key: str) -> str:
     """The line by which `ssh-keygen -Y verify -I ORIGIN` knows an installation's key."""
     return f'{origin} namespaces="{NAMESPACE},{statement.NAMESPACE}" {key}\n'
-
-
-def _data(entry: LedgerEntry) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(entry.body)["data"]
-    return data

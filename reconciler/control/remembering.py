@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,7 +31,7 @@ def trusted(parts: Parts) -> TrustRecord:
     if repository != trust.repository:
         said, subject = {"shown": repository, "trusted": trust.repository}, f"repository/{trust.repository}"
         latest = parts.ledger.latest("untrusted", subject)
-        if latest is None or json.loads(latest.body)["data"] != said:
+        if latest is None or latest.data != said:
             parts.ledger.append("untrusted", subject, said, parts.clock.now())
         raise UntrustedHistory(
             f"the forge shows repository {repository}, trusted is {trust.repository} (gate 43)",
@@ -129,7 +128,7 @@ def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit:
 def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) -> None:
     """Write a finished deployment down: ledger, record, environment, in this order, each harmless to repeat."""
     latest = parts.ledger.latest("deployment-finished", finished.id)
-    if latest is None or json.loads(latest.body)["data"] != summary(finished):  # it may end otherwise when resumed
+    if latest is None or latest.data != summary(finished):  # it may end otherwise when resumed
         parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
     name = environment_of(finished)
     if finished.kind is DeploymentKind.BREAK_GLASS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 GENESIS = "0" * 64
 
@@ -23,3 +25,9 @@ class LedgerEntry:
     kind: str
     subject: str
     body: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fact itself."""
+        data: dict[str, Any] = json.loads(self.body)["data"]
+        return data

@@ -4,7 +4,6 @@ reused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,8 +55,3 @@ class Principals:
     def members(self, group: str) -> frozenset[str]:
         """Names of the people in a group."""
         return frozenset(p.name for p in self.people if group in p.groups)
-
-    def groups_of(self, names: Iterable[str]) -> frozenset[str]:
-        """All groups that any of the named people is in."""
-        wanted = frozenset(names)
-        return frozenset(group for p in self.people if p.name in wanted for group in p.groups)

@@ -8,14 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """`repository` is the forge's numeric id as text; `sha` 40 hex digits."""
-
-    repository: str
-    sha: str
-
-
 class FileKind(StrEnum):
     """What a tree entry is; only the first two may stand in a deploy path (gate 70)."""
 

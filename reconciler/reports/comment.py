@@ -15,7 +15,6 @@ from reconciler.model.approval import Gate
 from reconciler.model.canonical import digest, digest_bytes
 from reconciler.model.change import Change
 from reconciler.model.plan import Plan
-from reconciler.model.target import Target
 from reconciler.model.verdict import Verdict
 from reconciler.reports.escape import code, inline
 from reconciler.reports.gate import gate_markdown
@@ -187,11 +186,6 @@ def read_marker(body: str) -> Marker | None:
         digests=tuple(sorted((str(name), str(value)) for name, value in named.items())),
         intact=bool(end) and digest_bytes(section.encode()) == found["section"],
     )
-
-
-def pairs_of(digests: Sequence[tuple[str, str]]) -> tuple[tuple[Target, str], ...]:
-    """The digests of a marker as a PostedPlan holds them."""
-    return tuple((Target.parse(name), value) for name, value in digests)
 
 
 def whole_lines(text: str, room: int) -> str:

@@ -106,11 +106,6 @@ def deploy_status(deployment: Deployment) -> StatusText:
     return status(DEPLOY, state, summary(deployment))
 
 
-def held_status(gate: Gate) -> StatusText:
-    """A landing that the gate does not let through."""
-    return status(DEPLOY, PENDING if isinstance(gate, Waiting) else FAILURE, f"held: {gate_report.headline(gate)}")
-
-
 def counted(number: int, noun: str) -> str:
     """`1 change`, `2 changes`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

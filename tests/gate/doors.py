@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
 from pydantic import TypeAdapter
 
-from reconciler.approvals import decide, gate, quorum
-from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, RuleSet
+from reconciler.approvals import quorum
+from reconciler.model.approval import Evidence, RuleSet
 from reconciler.model.verdict import Requirement
 from tests.gate import contents, hosts, others
 from tests.gate.answer import Answer
+from tests.gate.deciding import answer_of, decided
 from tests.gate.emergency import emergency
 from tests.gate.files import files
 from tests.gate.git_tricks import git_tricks
@@ -26,7 +26,6 @@ from tests.gate.landings import landings
 from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 EVIDENCE = TypeAdapter(Evidence)
-FAMILIES = ("REFUSALS", "BLOCKS", "RAISES", "COUNTS", "HOLDS")
 
 Door = Callable[[Mapping[str, Any], frozenset[int]], Answer]
 
@@ -69,40 +68,6 @@ def anybody(fills: bool) -> Iterator[None]:
 
     with patch.object(quorum, "requirements_of", loose) if fills else nullcontext():
         yield
-
-
-def decided(found: Evidence, now: datetime, disabled: frozenset[int] = frozenset()) -> Gate:
-    """The gate's answer, without what looks at the disabled numbers. Where the last assertion of the gate itself is all
-    that is left to stand against it, it is taken for shut without a reason.
-    """
-    with without(disabled):
-        try:
-            return decide(found, now)
-        except AssertionError:
-            if not disabled:
-                raise
-            return Refused(())
-
-
-@contextmanager
-def without(disabled: frozenset[int]) -> Iterator[None]:
-    """The gate as if nothing looked at these numbers."""
-    if not disabled:
-        yield
-        return
-
-    def blind(condition: Callable[..., Iterable[Reason]]) -> Callable[..., Iterator[Reason]]:
-        return lambda *given: (reason for reason in condition(*given) if reason.rule not in disabled)
-
-    blinded = {family: tuple(map(blind, getattr(gate, family))) for family in FAMILIES}
-    with patch.multiple(gate, **blinded):
-        yield
-
-
-def answer_of(found: Gate) -> Answer:
-    """A gate's answer as a case compares it."""
-    rules = () if isinstance(found, Open) else tuple(sorted({reason.rule for reason in found.reasons}))
-    return Answer(type(found).__name__.lower(), rules)
 
 
 DOORS: Mapping[str, Door] = {

@@ -8,7 +8,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from reconciler import approvals
-from reconciler.approvals import decide, rule_changes, stricter
+from reconciler.approvals import rule_changes, stricter
 from reconciler.control import evidence as judging
 from reconciler.control.changes import Change, Kind
 from reconciler.control.parts import Parts
@@ -21,6 +21,7 @@ from reconciler.model.errors import InvalidInput
 from reconciler.model.revision import FileKind, Tree, TreeFile
 from reconciler.model.target import EnvironmentName
 from tests.gate.answer import Answer
+from tests.gate.deciding import answer_of, decided
 from tests.unit.approvals.evidence import NOW, evidence, time_of
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOAD4UDP6lyTshlai2cb/bAfL48cECHGglYW7rKHlyCW"
@@ -78,8 +79,6 @@ def files(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
             cast(Parts, NoHosts()), change, (), change.targets, Kind(DeploymentKind.CHANGE), found.reading, None,
             {"the base": rules},
         )  # fmt: skip
-    from tests.gate.doors import answer_of, without  # the table of doors knows this one
-
     whole = replace(
         found,
         rule_sets=judged,
@@ -88,8 +87,7 @@ def files(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     )
     now = time_of(given.get("now") or NOW)
     assert now is not None
-    with without(disabled):
-        return answer_of(decide(whole, now))
+    return answer_of(decided(whole, now, disabled))
 
 
 def only_after(base: Any, head: Any, base_host: Any, head_host: Any, target: Any) -> GateRules:

@@ -14,7 +14,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from reconciler import policy
-from reconciler.approvals import decide, goes_back, unapproved_image
+from reconciler.approvals import goes_back, unapproved_image
 from reconciler.diff import compare, plan
 from reconciler.forges import webhooks
 from reconciler.forges.connection import Connection
@@ -23,6 +23,7 @@ from reconciler.model.policy import Action, Effect, Need, Policy, Rule, When
 from reconciler.model.verdict import Verdict
 from tests.builders import ENGINE, FINGERPRINTER, a_service, a_target, deployed, resolutions
 from tests.gate.answer import Answer
+from tests.gate.deciding import answer_of, decided
 from tests.unit.approvals.evidence import NOW, PRINCIPALS, evidence, time_of
 
 SECRET = b"the webhook's secret"
@@ -55,10 +56,7 @@ def rollback(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     whole = replace(found, rule_sets=tuple(replace(each, verdict=verdict) for each in found.rule_sets))
     now = time_of(NOW)
     assert now is not None
-    from tests.gate.doors import answer_of, without  # the table of doors knows this one
-
-    with without(disabled):
-        return answer_of(decide(whole, now))
+    return answer_of(decided(whole, now, disabled))
 
 
 def heal(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:

@@ -20,7 +20,6 @@ from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
 from reconciler.reports.comment import (
     LONGEST_COMMENT,
     comment_markdown,
-    pairs_of,
     plan_section,
     read_marker,
     status_section,
@@ -86,7 +85,7 @@ def test_the_marker_can_be_read_back() -> None:
     assert found is not None
     assert found.head_sha == HEAD
     assert found.intact
-    assert dict(pairs_of(found.digests)) == {p.target: p.digest for p in plans}
+    assert dict(found.digests) == {str(p.target): p.digest for p in plans}
 
 
 def test_who_is_missing_does_not_change_the_plan_part() -> None:
