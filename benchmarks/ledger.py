@@ -19,6 +19,7 @@ from sqlalchemy import insert
 from benchmarks.measuring import Side, Times, in_turns
 from benchmarks.stage import Failed, program, timed
 from reconciler import auditing
+from reconciler.bootstrap import seal_of
 from reconciler.control.verifying import Verified, verify
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.checkpoint import NAMESPACE, Checkpoint, SignedCheckpoint
@@ -28,11 +29,13 @@ from reconciler.storage import Database, open_database
 from reconciler.storage.checkpoints import SqlCheckpoints
 from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.schema import ledger as table
+from reconciler.storage.sealing import Seal
 
 ENTRIES = 100_000
 APPENDS = 200  # of each process in one run
 PAGE = Path(__file__).parents[1] / "docs/how-to/verify-the-ledger.md"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SEAL = Seal(b"of the benchmarks")
 CONFIGURATION = """\
 forge: {kind: github, api: "https://forge.invalid", repository: acme/infra, token_file: token}
 git: {url: "https://forge.invalid/acme/infra.git"}
@@ -44,7 +47,8 @@ import sys, time
 from datetime import UTC, datetime
 from reconciler.storage import open_database
 from reconciler.storage.ledger import SqlLedger
-ledger = SqlLedger(open_database(f"sqlite:///{sys.argv[1]}"))
+from reconciler.storage.sealing import Seal
+ledger = SqlLedger(open_database(f"sqlite:///{sys.argv[1]}", Seal(b"of the benchmarks")))
 ledger.head()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -81,7 +85,7 @@ class Installed:
         self.state.mkdir()
         self.config = directory / "server.yaml"
         self.config.write_text(CONFIGURATION)
-        database = open_database(f"sqlite:///{self.state / 'reconciler.db'}")
+        database = open_database(f"sqlite:///{self.state / 'reconciler.db'}", seal_of(self.state))
         try:
             self._fill(database)
         finally:
@@ -90,7 +94,7 @@ class Installed:
 
     def _fill(self, database: Database) -> None:
         with database.writing() as connection:
-            connection.execute(insert(table), list(rows()))
+            connection.execute(insert(table), [database.seal.sealed(table, row) for row in rows()])
         checkpoint = Checkpoint("reconciler/1", *SqlLedger(database).head())
         signature = InstallationKey(self.state / auditing.SIGNING_KEY).sign(checkpoint.signed_bytes, NAMESPACE)
         kept = SqlCheckpoints(database, self.state / auditing.CHECKPOINT_COPY)
@@ -156,10 +160,10 @@ def appends_by_two(directory: Path, runs: int, warm_up: int) -> Times:
 def appending(directory: Path, processes: int) -> Side:
     """Seconds per append while so many processes append to one ledger, and one chain comes out."""
     file = directory / f"appended-by-{processes}.db"
-    open_database(f"sqlite:///{file}").close()
+    open_database(f"sqlite:///{file}", SEAL).close()
 
     def side() -> float:
-        database = open_database(f"sqlite:///{file}")
+        database = open_database(f"sqlite:///{file}", SEAL)
         try:
             before, _ = SqlLedger(database).head()
             begin = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 import socket
@@ -26,13 +27,14 @@ from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.revision import Tree
 from reconciler.ports import Renderer, Signer
 from reconciler.settings import Settings, read_secret, read_settings
-from reconciler.signatures import InstallationKey, PersonalKey, SshSignatures
+from reconciler.signatures import Ed25519Signatures, InstallationKey, PersonalKey, SshSignatures
 from reconciler.sources.git import GitMirror
 from reconciler.sources.working_tree import read_working_tree
 from reconciler.storage import Database, open_database
 from reconciler.storage.checkpoints import SqlCheckpoints
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
+from reconciler.storage.sealing import Seal
 from reconciler.storage.states import SqlLeases, SqlStates
 from reconciler.workflows.in_process import InProcessEngine
 
@@ -62,7 +64,7 @@ class Records:
 def open_records(config: Path) -> Iterator[Records]:
     """Open the database that a configuration names."""
     settings = read_settings(config)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, seal_of(settings.state_directory))
     try:
         yield Records(
             settings,
@@ -97,7 +99,6 @@ def open_parts(config: Path) -> Iterator[Parts]:
                 f"forge.kind: '{settings.forge.kind}' is not one of {', '.join(FORGES)}", where=str(config)
             )
         directory = settings.state_directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         fingerprinter = installation_key(directory)
         token = read_secret(settings.resolve(settings.forge.token_file))
         source = GitMirror(directory / "mirror.git", settings.git.url, settings.git.branch, token)
@@ -134,7 +135,7 @@ def open_parts(config: Path) -> Iterator[Parts]:
             leases=SqlLeases(records.database),
             engine=engine,
             signer=InstallationKey(directory / SIGNING_KEY),
-            signatures=SshSignatures(),
+            signatures=Ed25519Signatures(SshSignatures()),
             clock=SystemClock(),
             fingerprinter=fingerprinter,
             progress=progress,
@@ -186,7 +187,19 @@ def working_tree(directory: Path) -> Tree:
 
 
 def installation_key(directory: Path) -> Fingerprinter:
-    """The key under which values are fingerprinted: made once, 0600, and never shown."""
+    """The key under which values are fingerprinted."""
+    key = _installation_secret(directory)
+    return Fingerprinter(digest_bytes(b"reconciler key id" + key)[:8], key)
+
+
+def seal_of(directory: Path) -> Seal:
+    """What rows of the database are sealed with: it lies beside the database and never in it."""
+    return Seal(hmac.digest(_installation_secret(directory), b"reconciler database", "sha256"))
+
+
+def _installation_secret(directory: Path) -> bytes:
+    """Made once, 0600, and never shown. InvalidInput where the file is none."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = directory / "fingerprint.key"
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -200,4 +213,4 @@ def installation_key(directory: Path) -> Fingerprinter:
     key = file.read_bytes()
     if len(key) != 32:
         raise InvalidInput("must hold 32 bytes; restore it from a backup", where=str(file))
-    return Fingerprinter(digest_bytes(b"reconciler key id" + key)[:8], key)
+    return key

@@ -278,7 +278,7 @@ class Hosts(Protocol):
 
 
 class Ledger(Protocol):
-    """Append-only, hash-chained, full sync."""
+    """Append-only, hash-chained, full sync. VerificationFailed for an entry that this installation has not written."""
 
     def append(self, kind: str, subject: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry: ...
 
@@ -290,10 +290,13 @@ class Ledger(Protocol):
         """All entries of a kind about a subject, oldest first."""
 
     def head(self) -> tuple[int, str]:
-        """How many entries there are, and the hash that the last one is stored with (GENESIS when there is none)."""
+        """The number of the last entry and its hash (0 and GENESIS when there is none)."""
+
+    def count(self) -> int:
+        """How many entries there are: fewer than the number of the last one where somebody took some away."""
 
     def stored(self, after: int = 0) -> Iterator[StoredEntry]:
-        """The entries after a sequence number as they are stored, for a walk over the chain; nothing is believed."""
+        """The entries after a sequence number as they are stored, whoever wrote them, for a walk over the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +348,10 @@ class Deployments(Protocol):
         Retryable while another one of the environment is under way.
         """
 
-    def advance(self, deployment: Deployment) -> None:
-        """Store a new state of an unfinished deployment; a finished record never changes (Terminal)."""
+    def advance(self, deployment: Deployment, entry: Mapping[str, Any] | None = None) -> None:
+        """Store a new state of an unfinished deployment, with its end also the entry in the ledger, in one transaction;
+        a finished record never changes (Terminal).
+        """
 
     def journal_intent(
         self,

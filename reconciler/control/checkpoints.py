@@ -11,10 +11,11 @@ from datetime import timedelta
 
 from reconciler.control import remembering
 from reconciler.control.parts import Parts
-from reconciler.model.chain import Broken, walk
+from reconciler.model.canonical import digest_bytes
+from reconciler.model.chain import Broken, StoredEntry, walk
 from reconciler.model.checkpoint import NAMESPACE, Checkpoint, SignedCheckpoint, origin_of
 from reconciler.model.errors import ReconcilerError, VerificationFailed
-from reconciler.model.ledger_entry import GENESIS
+from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 
 EVERY = timedelta(minutes=10)
 TAMPERED = "the ledger was tampered with"
@@ -29,7 +30,7 @@ def make(parts: Parts) -> SignedCheckpoint:
     origin = origin_of(remembering.pinned(parts).repository)
     newest = _newest(parts, origin)
     after, root = (newest.checkpoint.size, newest.checkpoint.root) if newest is not None else (0, GENESIS)
-    match walk(parts.ledger.stored(after), after=after, root=root):
+    match walk(map(_stored, parts.ledger.entries(after)), after=after, root=root):
         case Broken(sequence=sequence, reason=reason):
             raise VerificationFailed(f"{TAMPERED}: entry {sequence} {reason}")
         case found:
@@ -63,14 +64,24 @@ def _still_there(parts: Parts, checkpoint: Checkpoint) -> None:
         raise VerificationFailed(f"{TAMPERED}: it has {size} entries, and {checkpoint.size} were signed already")
     if checkpoint.size == 0:
         return
-    entry = next(iter(parts.ledger.stored(checkpoint.size - 1)), None)
-    found = walk([entry], after=checkpoint.size - 1, root=_link(entry.previous)) if entry is not None else None
-    if found is None or isinstance(found, Broken) or found.head != checkpoint.root:
+    entry = next(parts.ledger.entries(checkpoint.size - 1), None)
+    if entry is None or (entry.sequence, digest_bytes(entry.body)) != (checkpoint.size, checkpoint.root):
         raise VerificationFailed(f"{TAMPERED}: entry {checkpoint.size} is another one than the one that was signed")
 
 
-def _link(previous: str | None) -> str:
-    return previous if previous is not None else GENESIS
+def _stored(entry: LedgerEntry) -> StoredEntry:
+    at = entry.at.isoformat()
+    return StoredEntry(entry.body, entry.sequence, entry.previous, entry.hash, entry.kind, entry.subject, at)
+
+
+def whole(parts: Parts) -> None:
+    """VerificationFailed where the ledger lacks entries, or is not what was signed: asked before anything is deployed,
+    because what was said or decided may be among what somebody took away (68).
+    """
+    _newest(parts, origin_of(remembering.pinned(parts).repository))
+    (size, _), count = parts.ledger.head(), parts.ledger.count()
+    if count != size:
+        raise VerificationFailed(f"{TAMPERED}: it has {count} entries, and the last one is number {size}")
 
 
 def due(parts: Parts) -> SignedCheckpoint | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import assert_never
 
-from reconciler.control import checkpoints, pipeline, queueing
+from reconciler.control import checkpoints, pipeline, queueing, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.requests import (
     Again,
@@ -26,7 +26,7 @@ from reconciler.control.requests import (
     Resync,
     ReviewRequest,
 )
-from reconciler.model.errors import ReconcilerError, Retryable, Terminal
+from reconciler.model.errors import ReconcilerError, Retryable, Terminal, VerificationFailed
 from reconciler.model.pull_request import PullRequest
 from reconciler.model.target import EnvironmentName
 
@@ -124,8 +124,11 @@ class Controller:
 
     def start(self) -> None:
         """Start the workers, and put what a restart has to go on with."""
-        for deployment in self.parts.deployments.unfinished():
-            self.put(ResumeRequest(deployment.id))
+        try:
+            for deployment in self.parts.deployments.unfinished():
+                self.put(ResumeRequest(deployment.id))
+        except VerificationFailed as error:  # nothing is taken up, and every request will say so
+            remembering.tampered(self.parts, error)
         self.put(Poll())
         self.put(CheckpointDue())
         for number in range(WORKERS):
@@ -197,6 +200,8 @@ class Controller:
         except Retryable as error:
             return self._failed("request.retry", request, error, error.retry_after)
         except Terminal as error:
+            if isinstance(error, VerificationFailed):
+                remembering.tampered(self.parts, error)
             self.parts.progress("request.failed", {"request": str(request), "reason": str(error), "code": error.code})
             self._forgive(request)
             return Parked(str(error))

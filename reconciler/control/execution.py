@@ -8,14 +8,14 @@ from typing import Any
 
 from reconciler import apply
 from reconciler.apply.plan_record import decode_plan, encode_plan
-from reconciler.control import host_records, planning, remembering, windows
+from reconciler.control import checkpoints, host_records, planning, remembering, windows
 from reconciler.control.leasing import Held, lease
 from reconciler.control.parts import Parts
 from reconciler.control.planning import Planned, Unplanned
 from reconciler.model.canonical import digest
 from reconciler.model.deployment import Authority, Deployment, DeploymentKind, DeploymentState
 from reconciler.model.desired import EnvironmentSpec
-from reconciler.model.errors import NotFound
+from reconciler.model.errors import NotFound, VerificationFailed
 from reconciler.model.target import EnvironmentName, Target
 
 
@@ -102,6 +102,7 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
     """Execute to the end under the environment's lease; the finished record, not yet stored as final, and its context.
 
     Retryable when another process works on the environment or a host does not answer: nothing is lost, call again.
+    VerificationFailed where the database is not what this installation made of it.
     """
     record = parts.deployments.get(deployment)
     if record is None:
@@ -111,6 +112,7 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
         return record, context
     name = remembering.environment_of(record)
     with lease(parts.leases, parts.clock, f"environment {name}", parts.owner) as held:
+        _still_due(parts, deployment)
         after = planning.snapshot(parts.source.tree(record.revision))
         before = planning.snapshot(parts.source.tree(context["before"])) if context["before"] else None
         waves = tuple(
@@ -133,6 +135,20 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
         )
         paced = apply.Waves(waves, context["pause"], context["max_failed_hosts"])
         return apply.execute(tools, record, paced), context
+
+
+def _still_due(parts: Parts, deployment: str) -> None:
+    """An earlier state of the database is one that this installation has sealed, too: what the ledger knows has ended
+    is not carried out a second time, and what the ledger knows has to be all there (68).
+    """
+    checkpoints.whole(parts)
+    ended = parts.ledger.latest("deployment-finished", deployment)
+    if ended is not None:
+        raise VerificationFailed(
+            f"the database was changed: deployment {deployment} is unfinished in it, and ended by entry "
+            f"{ended.sequence} of the ledger (gate 68)",
+            hint="docs/how-to/trust.md says how to go on without it",
+        )
 
 
 def _prepare(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from reconciler.control import checkpoints, pipeline, queries, queueing
+from reconciler.control import checkpoints, pipeline, queries, queueing, remembering
 from reconciler.control.parts import Parts
 from reconciler.control.requests import GroupRequest, Request, ReviewRequest
-from reconciler.model.errors import ReconcilerError
+from reconciler.model.errors import ReconcilerError, VerificationFailed
 from reconciler.reports.gate import outcome, refusal_json
 
 
@@ -23,6 +23,8 @@ def everything(parts: Parts) -> dict[str, Any]:
         text, code = repr(error), "CRASHED"
         if isinstance(error, ReconcilerError):
             text, code = str(error), error.code
+            if isinstance(error, VerificationFailed):
+                remembering.tampered(parts, error)
         else:
             crash = {"request": str(request), "reason": text, "traceback": traceback.format_exc()}
             parts.progress("request.crashed", crash)

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.control import marks, planning
 from reconciler.control.parts import Parts
 from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
-from reconciler.model.errors import InvalidInput, NotAllowed, NotFound, UntrustedHistory
+from reconciler.model.errors import InvalidInput, NotAllowed, NotFound, UntrustedHistory, VerificationFailed
 from reconciler.model.health import Health, Sync
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
@@ -38,6 +38,17 @@ def trusted(parts: Parts) -> TrustRecord:
             hint="it was recreated or replaced; nothing is deployed from it",
         )
     return trust
+
+
+def tampered(parts: Parts, error: VerificationFailed) -> None:
+    """What does not verify goes on record, once, where the ledger itself can still be appended to."""
+    said = {"reason": str(error)}
+    try:
+        latest = parts.ledger.latest("tampered", "database")
+        if latest is None or latest.data != said:
+            parts.ledger.append("tampered", "database", said, parts.clock.now())
+    except VerificationFailed as also:
+        parts.progress("ledger.tampered", {"reason": str(also)})
 
 
 def environment_of(deployment: Deployment) -> EnvironmentName:
@@ -126,10 +137,9 @@ def stopped(parts: Parts, name: EnvironmentName, hold: str, reason: str, commit:
 
 
 def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) -> None:
-    """Write a finished deployment down: ledger, record, environment, in this order, each harmless to repeat."""
-    latest = parts.ledger.latest("deployment-finished", finished.id)
-    if latest is None or latest.data != summary(finished):  # it may end otherwise when resumed
-        parts.ledger.append("deployment-finished", finished.id, summary(finished), parts.clock.now())
+    """Write a finished deployment down: what it means for its environment, which is harmless to repeat, and then its
+    record and the ledger's entry together.
+    """
     name = environment_of(finished)
     if finished.kind is DeploymentKind.BREAK_GLASS:
         _broken(parts, name, finished)
@@ -156,7 +166,7 @@ def concluded(parts: Parts, finished: Deployment, context: Mapping[str, Any]) ->
     else:
         stopped(parts, name, "Parked", finished.reason, finished.revision)
         write(parts, name, lambda now: replace(now, health=finished.health.value))
-    parts.deployments.advance(finished)
+    parts.deployments.advance(finished, summary(finished))
     parts.progress(
         "deployment.finished",
         {"deployment": finished.id, "outcome": finished.outcome.value, "reason": finished.reason},

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
 from reconciler.storage.schema import REVISION
+from reconciler.storage.sealing import Seal
 
 WAIT_SECONDS = 30
 _READS = "reads"
@@ -25,9 +26,10 @@ _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sql
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database at the newest schema."""
+    """An open database at the newest schema. `seal` is the installation's own, on all that decides anything."""
 
     engine: Engine
+    seal: Seal
 
     def reading(self) -> Connection:
         """A connection on one snapshot that never waits for a writer; what is written on it is lost."""
@@ -44,7 +46,7 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, seal: Seal) -> Database:
     """Open and migrate.
 
     InvalidInput for a URL that is none or a file that cannot be a database, Terminal for a schema that this version
@@ -58,7 +60,7 @@ def open_database(url: str) -> Database:
         raise InvalidInput(f"cannot make the directory of the database: {error.strerror}", where=file) from error
     engine = create_engine(parsed, connect_args={"timeout": WAIT_SECONDS})
     _make_durable(engine)
-    database = Database(engine)
+    database = Database(engine, seal)
     try:
         if _revision(database) != REVISION:
             _migrate(database, file)

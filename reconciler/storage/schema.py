@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
-REVISION = "0004"  # the newest migration; a database that has it needs none
+REVISION = "0001"  # the newest migration; a database that has it needs none
 
 metadata = MetaData()
+
+
+def _seal() -> Column[str]:
+    """Who wrote the row: see sealing."""
+    return Column("seal", String(64), nullable=False)
+
 
 ledger = Table(
     "ledger",
@@ -18,6 +24,7 @@ ledger = Table(
     Column("kind", String(60), nullable=False, index=True),
     Column("subject", String(400), nullable=False, index=True),
     Column("body", LargeBinary, nullable=False),
+    _seal(),
 )
 
 checkpoints = Table(
@@ -41,6 +48,7 @@ deployments = Table(
     Column("reverts", String(80), nullable=True, index=True),
     Column("record", Text, nullable=False),
     Column("context", Text, nullable=False),
+    _seal(),
     Index("one_under_way", "project", "environment", unique=True, sqlite_where=text("final = 0")),
 )
 
@@ -53,13 +61,7 @@ journal = Table(
     Column("operation", String(100), nullable=False),
     Column("intended_at", String(40), nullable=False),
     Column("result", Text, nullable=True),
-)
-
-settings = Table(
-    "settings",
-    metadata,
-    Column("name", String(60), primary_key=True),
-    Column("value", Text, nullable=False),
+    _seal(),
 )
 
 trusted = Table(
@@ -67,6 +69,7 @@ trusted = Table(
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("record", Text, nullable=False),
+    _seal(),
 )
 
 environments = Table(
@@ -74,6 +77,7 @@ environments = Table(
     metadata,
     Column("name", String(400), primary_key=True),
     Column("record", Text, nullable=False),
+    _seal(),
 )
 
 deliveries = Table(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from reconciler.model.errors import Terminal
 from reconciler.model.target import EnvironmentName
@@ -17,7 +18,7 @@ from reconciler.storage.schema import deliveries, environments, leases, trusted
 
 _TRUST = TypeAdapter(TrustRecord)
 _ENVIRONMENT = TypeAdapter(EnvironmentRecord)
-_NEWEST_TRUST = select(trusted.c.number, trusted.c.record).order_by(trusted.c.number.desc()).limit(1)
+_NEWEST_TRUST = select(trusted).order_by(trusted.c.number.desc()).limit(1)
 DELIVERIES_KEPT = timedelta(days=7)
 _RELEASED = 0.0
 
@@ -38,21 +39,20 @@ class SqlStates:
         if row is None:
             return None
         if row.number not in self._read:
-            self._read[row.number] = _TRUST.validate_json(row.record)
+            self._read[row.number] = self._trust(row)
         return self._read[row.number]
 
     def trust_history(self) -> tuple[TrustRecord, ...]:
         """All that was ever pinned, oldest first."""
         with self.database.reading() as connection:
-            values = connection.execute(select(trusted.c.record).order_by(trusted.c.number)).scalars()
-            return tuple(_TRUST.validate_json(value) for value in values)
+            return tuple(map(self._trust, connection.execute(select(trusted).order_by(trusted.c.number))))
 
     def set_trust(self, trust: TrustRecord) -> None:
         """Pin the first one; Terminal when something is pinned already."""
         with self.database.writing() as connection:
             if connection.execute(_NEWEST_TRUST).first():
                 raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
-            connection.execute(insert(trusted).values(number=1, record=_TRUST.dump_json(trust).decode()))
+            self._pin(connection, 1, trust)
 
     def reset_trust(
         self, former: TrustRecord, trust: TrustRecord, mark: Callable[[EnvironmentRecord], EnvironmentRecord]
@@ -60,40 +60,54 @@ class SqlStates:
         """Add another one after `former` and mark every environment; Terminal where `former` is not the newest."""
         with self.database.writing() as connection:
             newest = connection.execute(_NEWEST_TRUST).first()
-            if newest is None or _TRUST.validate_json(newest.record) != former:
+            if newest is None or self._trust(newest) != former:
                 raise Terminal("another trust is pinned by now", hint="print the statement again and sign that one")
-            record = _TRUST.dump_json(trust).decode()
-            connection.execute(insert(trusted).values(number=newest.number + 1, record=record))
-            for row in connection.execute(select(environments.c.name, environments.c.record)).all():
-                marked = _ENVIRONMENT.dump_json(mark(_ENVIRONMENT.validate_json(row.record))).decode()
-                connection.execute(update(environments).where(environments.c.name == row.name).values(record=marked))
+            self._pin(connection, newest.number + 1, trust)
+            for row in connection.execute(select(environments)).all():
+                self._replace(connection, mark(self._environment(row)))
 
     def environment(self, name: EnvironmentName) -> EnvironmentRecord | None:
         """What is known of one environment."""
         with self.database.reading() as connection:
-            value = connection.execute(select(environments.c.record).where(environments.c.name == str(name))).scalar()
-        return _ENVIRONMENT.validate_json(value) if value else None
+            row = connection.execute(select(environments).where(environments.c.name == str(name))).first()
+        return self._environment(row) if row is not None else None
 
     def environments(self) -> tuple[EnvironmentRecord, ...]:
         """All of them, sorted by name."""
         with self.database.reading() as connection:
-            values = connection.execute(select(environments.c.record).order_by(environments.c.name)).scalars()
-            return tuple(_ENVIRONMENT.validate_json(value) for value in values)
+            return tuple(map(self._environment, connection.execute(select(environments).order_by(environments.c.name))))
 
     def change_environment(
         self, name: EnvironmentName, change: Callable[[EnvironmentRecord | None], EnvironmentRecord]
     ) -> EnvironmentRecord:
         """In one transaction, so that nothing is lost that another process wrote meanwhile; what is stored then."""
-        here = environments.c.name == str(name)
         with self.database.writing() as connection:
-            found = connection.execute(select(environments.c.record).where(here)).scalar()
-            changed = change(_ENVIRONMENT.validate_json(found) if found else None)
-            value = _ENVIRONMENT.dump_json(changed).decode()
+            row = connection.execute(select(environments).where(environments.c.name == str(name))).first()
+            found = self._environment(row) if row is not None else None
+            changed = change(found)
             if found is None:
-                connection.execute(insert(environments).values(name=str(name), record=value))
-            elif found != value:
-                connection.execute(update(environments).where(here).values(record=value))
+                connection.execute(insert(environments).values(self._row(changed)))
+            elif found != changed:
+                self._replace(connection, changed)
         return changed
+
+    def _trust(self, row: Row[Any]) -> TrustRecord:
+        return _TRUST.validate_json(self.database.seal.checked(trusted, row).record)
+
+    def _pin(self, connection: Connection, number: int, trust: TrustRecord) -> None:
+        row = {"number": number, "record": _TRUST.dump_json(trust).decode()}
+        connection.execute(insert(trusted).values(self.database.seal.sealed(trusted, row)))
+
+    def _environment(self, row: Row[Any]) -> EnvironmentRecord:
+        return _ENVIRONMENT.validate_json(self.database.seal.checked(environments, row).record)
+
+    def _row(self, known: EnvironmentRecord) -> dict[str, Any]:
+        row = {"name": str(known.name), "record": _ENVIRONMENT.dump_json(known).decode()}
+        return self.database.seal.sealed(environments, row)
+
+    def _replace(self, connection: Connection, known: EnvironmentRecord) -> None:
+        here = environments.c.name == str(known.name)
+        connection.execute(update(environments).where(here).values(self._row(known)))
 
     def delivery_seen(self, delivery: str, now: datetime) -> bool:
         """Whether this delivery id came before; notes it, and forgets those older than a week."""

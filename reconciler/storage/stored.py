@@ -16,7 +16,6 @@ from reconciler.model.chain import StoredEntry
 from reconciler.model.checkpoint import SignedCheckpoint, read_checkpoint
 from reconciler.model.errors import InvalidInput, NotFound, Retryable, Terminal, VerificationFailed
 
-SCHEMA = "0004"  # the first schema that has all that GUARDS names
 WAIT_SECONDS = 30
 _AT_ONCE = 1000
 
@@ -165,12 +164,6 @@ def _check_schema(connection: sqlite3.Connection, file: Path) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "alembic_version" not in tables:
         raise InvalidInput("is no database of reconciler; nothing can be verified", where=str(file))
-    found = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
-    if max(map(str, found), default="") < SCHEMA:
-        raise InvalidInput(
-            "was written by an older version; any other command, e.g. `reconciler status`, brings it up to date",
-            where=str(file),
-        )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from reconciler.storage import open_database
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.states import SqlLeases, SqlStates
-from tests.unit.storage.records import NOON, TARGET, a_deployment, a_result
+from tests.unit.storage.records import NOON, SEAL, TARGET, a_deployment, a_result
 
 SHOP = EnvironmentName("shop", "production")
 OTHER_TARGET = Target("shop", "production", "web-2")
@@ -44,7 +44,7 @@ class Store:
 
 @pytest.fixture(params=["sqlite"])
 def store(tmp_path: Path) -> Iterator[Store]:
-    database = open_database(f"sqlite:///{tmp_path}/reconciler.db")
+    database = open_database(f"sqlite:///{tmp_path}/reconciler.db", SEAL)
     yield Store(SqlLedger(database), SqlDeployments(database), SqlStates(database), SqlLeases(database))
     database.close()
 

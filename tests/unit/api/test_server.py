@@ -20,6 +20,7 @@ from reconciler.bootstrap import Webhook
 from reconciler.control.requests import Poll, Request, ReviewRequest
 from reconciler.storage import open_database
 from reconciler.storage.states import SqlStates
+from tests.unit.storage.records import SEAL
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette would rather have a successor of httpx that nothing else here needs
@@ -59,7 +60,7 @@ def signed(body: bytes, secret: bytes = SECRET) -> str:
 
 @pytest.fixture
 def plane(tmp_path: Path) -> Iterator[Plane]:
-    database = open_database(f"sqlite:///{tmp_path / 'reconciler.db'}")
+    database = open_database(f"sqlite:///{tmp_path / 'reconciler.db'}", SEAL)
     put: list[Request] = []
     hooks = Hooks(Webhook(SECRET), SqlStates(database).delivery_seen, lambda: datetime.now(UTC), put.append)
     plane = Plane(hooks, put)

@@ -16,7 +16,7 @@ from reconciler.storage import open_database
 from reconciler.storage.deployments import SqlDeployments
 from tests.builders import FINGERPRINTER
 from tests.unit.apply.surroundings import Clock
-from tests.unit.storage.records import a_deployment
+from tests.unit.storage.records import SEAL, a_deployment
 
 
 @dataclass
@@ -51,7 +51,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    database = open_database(f"sqlite:///{tmp_path}/reconciler.db")
+    database = open_database(f"sqlite:///{tmp_path}/reconciler.db", SEAL)
     world = World(SqlDeployments(database), Clock())
     world.deployments.begin(a_deployment(), {})
     monkeypatch.setattr(execution_module.time, "sleep", world.clock.sleep)

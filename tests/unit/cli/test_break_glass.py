@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from reconciler.cli.break_glass import break_glass_command
+from reconciler.cli import main
 
 SAID = ("--revision", "a" * 40, "--reason", "down", "--ticket", "OPS-1")
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(break_glass_command, list(arguments))
+    done = CliRunner().invoke(main, ["break-glass", *arguments])
     return done.exit_code, done.output
 
 

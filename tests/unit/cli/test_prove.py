@@ -17,7 +17,16 @@ import pytest
 from reconciler.bootstrap import open_parts
 from reconciler.model.statement import PAYLOAD_TYPE
 from reconciler.signatures import InstallationKey
-from tests.unit.cli.test_ledger import Installation, anew, configure, edit_and_make_good, forget_checkpoints, tampered
+from reconciler.storage.schema import deployments
+from tests.unit.cli.test_ledger import (
+    Installation,
+    anew,
+    configure,
+    edit_and_make_good,
+    forget_checkpoints,
+    seal_anew,
+    tampered,
+)
 from tests.unit.control.deployed import deployed
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/verify-the-ledger.md"
@@ -87,6 +96,10 @@ def test_a_record_that_was_changed_beside_the_ledger_proves_nothing(installation
         connection,
         lambda c: (c.execute("UPDATE deployments SET record = replace(record, 'reviewer', 'somebody')"), None)[1],
     )
+    done = installation.run("prove", DEPLOYMENT)
+    assert done.exit_code == 6
+    assert "was not written by this installation" in done.stderr
+    tampered(connection, lambda c: seal_anew(installation, c, deployments))
     connection.close()
     assert installation.verify()["data"]["valid"], "the ledger itself is as it was"
     done = installation.run("prove", DEPLOYMENT)

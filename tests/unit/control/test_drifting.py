@@ -376,7 +376,7 @@ def test_a_suspension_while_the_host_is_looked_at_is_not_undone(watching: Watchi
 class Cut(SqlDeployments):
     """A database that goes away before the record is stored."""
 
-    def advance(self, deployment: Deployment) -> None:
+    def advance(self, deployment: Deployment, entry: Mapping[str, Any] | None = None) -> None:
         raise Retryable(f"{deployment.id} is not stored")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.storage import Database, open_database
+from tests.unit.storage.records import SEAL
 
 
 @pytest.fixture
@@ -17,6 +18,6 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(file: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{file}")
+    opened = open_database(f"sqlite:///{file}", SEAL)
     yield opened
     opened.close()

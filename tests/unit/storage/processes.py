@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from reconciler.storage import open_database
 from reconciler.storage.ledger import SqlLedger, append_in
 from reconciler.storage.states import SqlLeases
+from tests.unit.storage.records import SEAL
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-database, name = open_database(sys.argv[1]), sys.argv[2]
+database, name = open_database(sys.argv[1], SEAL), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 """

@@ -20,8 +20,10 @@ from reconciler.model.deployment import (
 from reconciler.model.health import Health, ServiceHealth
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
+from reconciler.storage.sealing import Seal
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SEAL = Seal(b"the key of an installation of the tests")
 TARGET = Target("shop", "production", "web-1")
 
 

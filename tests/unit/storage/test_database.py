@@ -9,18 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import reconciler.storage
 from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
-from reconciler.model.ledger_entry import GENESIS
-from reconciler.ports import TrustRecord
 from reconciler.storage import Database, open_database
 from reconciler.storage import database as database_module
 from reconciler.storage.deployments import SqlDeployments
@@ -28,14 +25,14 @@ from reconciler.storage.ledger import SqlLedger
 from reconciler.storage.schema import REVISION, metadata
 from reconciler.storage.states import SqlStates
 from tests.unit.storage.processes import go, process
-from tests.unit.storage.records import NOON, a_deployment
+from tests.unit.storage.records import NOON, SEAL, a_deployment
 
 MIGRATIONS = Path(reconciler.storage.__file__).parent / "migrations"
 
 
 def refusal(url: str) -> ReconcilerError:
     with pytest.raises(ReconcilerError) as refused:
-        open_database(url).close()
+        open_database(url, SEAL).close()
     return refused.value
 
 
@@ -75,7 +72,7 @@ def test_reading_and_opening_do_not_wait_for_a_writer(database: Database, file: 
         assert [entry.kind for entry in SqlLedger(database).entries()] == ["trust"]
         assert SqlDeployments(database).unfinished() == (a_deployment(),)
         assert SqlStates(database).environments() == ()
-        open_database(f"sqlite:///{file}").close()
+        open_database(f"sqlite:///{file}", SEAL).close()
     finally:
         writer.close()
 
@@ -93,16 +90,16 @@ def test_a_reader_sees_one_moment_while_others_write(database: Database) -> None
 def test_what_is_written_without_saying_so_is_lost(database: Database) -> None:
     """A reader's transaction is never committed: a forgotten `writing` shows in the first test of its feature."""
     with database.reading() as connection:
-        connection.exec_driver_sql("INSERT INTO settings VALUES ('a', 'b')")
+        connection.exec_driver_sql("INSERT INTO deliveries VALUES ('a', 1)")
     with database.reading() as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM settings").scalar() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM deliveries").scalar() == 0
 
 
 def test_a_writer_waits_for_its_turn_and_then_gives_up(
     database: Database, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "WAIT_SECONDS", 0.01)
-    impatient = open_database(f"sqlite:///{file}")
+    impatient = open_database(f"sqlite:///{file}", SEAL)
     with database.writing(), pytest.raises(OperationalError, match="locked"), impatient.writing():
         pass
     impatient.close()
@@ -124,43 +121,9 @@ def test_opening_for_the_first_time_beside_a_writer_may_be_tried_again(
 
 def test_opening_twice_changes_nothing(database: Database, file: Path) -> None:
     SqlLedger(database).append("trust", "here", {}, NOON)
-    again = open_database(f"sqlite:///{file}")
+    again = open_database(f"sqlite:///{file}", SEAL)
     assert len(list(SqlLedger(again).entries())) == 1
     again.close()
-
-
-def test_a_database_of_the_first_schema_is_brought_up_to_date(file: Path) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(
-            text("INSERT INTO ledger VALUES (1, :genesis, 'f', '2026-01-01', 'trust', 'here', x'')"),
-            {"genesis": GENESIS},
-        )
-    engine.dispose()
-    opened = open_database(f"sqlite:///{file}")
-    with opened.reading() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISION
-        assert connection.exec_driver_sql("SELECT subject FROM ledger").scalars().all() == ["here"]
-    opened.close()
-
-
-def test_what_was_trusted_before_trust_had_a_history_still_is(file: Path) -> None:
-    was = '{"repository":7,"revision":"aa","roots":[["operator",1,[]]],"created_at":"2026-01-01T12:00:00Z"}'
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        connection.execute(text("INSERT INTO settings VALUES ('trust', :was)"), {"was": was})
-    engine.dispose()
-    opened = open_database(f"sqlite:///{file}")
-    assert SqlStates(opened).trust_history() == (TrustRecord(7, "aa", (("operator", 1, ()),), NOON),)
-    opened.close()
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(file: Path) -> None:
@@ -222,8 +185,9 @@ OPEN = """
 import sys
 from reconciler.model.errors import InvalidInput
 from reconciler.storage import open_database
+from tests.unit.storage.records import SEAL
 try:
-    open_database(sys.argv[1])
+    open_database(sys.argv[1], SEAL)
 except InvalidInput as error:
     print(error)
 """

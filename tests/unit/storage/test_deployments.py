@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -16,16 +17,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from reconciler.model.deployment import Deployment, DeploymentState, OperationResult
-from reconciler.model.errors import Retryable
-from reconciler.model.target import Target
+from reconciler.model.errors import Retryable, VerificationFailed
+from reconciler.model.target import EnvironmentName, Target
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.storage import Database, open_database
 from reconciler.storage.deployments import SqlDeployments
 from reconciler.storage.ledger import SqlLedger
+from reconciler.storage.sealing import Seal
 from reconciler.storage.states import SqlStates
 from tests.unit.storage import records
 from tests.unit.storage.processes import go, process
-from tests.unit.storage.records import NOON, TARGET, a_deployment, a_result
+from tests.unit.storage.records import NOON, SEAL, TARGET, a_deployment, a_result
 
 # The database is one for all examples on purpose: records of different names must not touch each other.
 NUMBERS = count()
@@ -89,8 +91,8 @@ def test_every_field_of_trust_comes_back(database: Database, trust: TrustRecord)
     [
         "UPDATE trusted SET record = '{}'",
         "DELETE FROM trusted",
-        "INSERT OR REPLACE INTO trusted VALUES (1, '{}')",
-        "INSERT INTO trusted VALUES (3, '{}')",
+        "INSERT OR REPLACE INTO trusted VALUES (1, '{}', '')",
+        "INSERT INTO trusted VALUES (3, '{}', '')",
     ],
 )
 def test_what_was_trusted_is_not_changed_by_mistake(database: Database, file: Path, statement: str) -> None:
@@ -107,8 +109,8 @@ def test_what_was_trusted_is_not_changed_by_mistake(database: Database, file: Pa
         "UPDATE deployments SET outcome = 'failed' WHERE id = 'd-1'",
         "UPDATE deployments SET final = 0 WHERE id = 'd-1'",
         "DELETE FROM deployments WHERE id = 'd-1'",
-        "INSERT OR REPLACE INTO deployments SELECT id,99,'x','x','x','failed',1,NULL,'','' FROM deployments",
-        "INSERT OR REPLACE INTO deployments SELECT 'd-9',number,'x','x','x','failed',1,NULL,'','' FROM deployments",
+        "INSERT OR REPLACE INTO deployments SELECT id,99,'x','x','x','failed',1,NULL,'','','' FROM deployments",
+        "INSERT OR REPLACE INTO deployments SELECT 'd-9',number,'x','x','x','failed',1,NULL,'','','' FROM deployments",
     ],
 )
 def test_a_finished_record_is_not_changed_by_mistake(database: Database, file: Path, statement: str) -> None:
@@ -144,7 +146,7 @@ sys.stdin.readline()
         assert worker.stdout.readline() == "begun\n"
         worker.kill()
         worker.wait()
-    reopened = open_database(f"sqlite:///{file}")
+    reopened = open_database(f"sqlite:///{file}", SEAL)
     deployments = SqlDeployments(reopened)
     assert deployments.unfinished() == (a_deployment(),)
     assert deployments.context("d-1") == {"plans": {}}
@@ -210,3 +212,90 @@ def test_a_deployment_is_queued_with_its_entry_or_not_at_all(database: Database)
     with pytest.raises(IntegrityError, match="the disk is full"):
         store.begin(a_deployment("d-2", environment="staging"), {}, {"plans": {}})
     assert store.get("d-2") is None
+
+
+def test_a_deployment_ends_with_its_entry_or_not_at_all(database: Database) -> None:
+    store = SqlDeployments(database)
+    ended = a_deployment(outcome=DeploymentState.SUCCEEDED)
+    store.begin(a_deployment(), {})
+    refuse_entries(database)
+    with pytest.raises(IntegrityError, match="the disk is full"):
+        store.advance(ended, {"outcome": "succeeded"})
+    assert store.unfinished() == (a_deployment(),)
+    with database.writing() as connection:
+        connection.execute(text("DROP TRIGGER full"))
+    store.advance(ended, {"outcome": "succeeded"})
+    assert store.get("d-1") == ended
+    assert entries(database, "deployment-finished") == [{"outcome": "succeeded"}]
+
+
+# -- rows that somebody else wrote -----------------------------------------------------------------------------------
+
+PLANTED = {
+    "another plan": "UPDATE deployments SET context = '{}'",
+    "another revision": "UPDATE deployments SET record = replace(record, 'aaaa', 'cccc')",
+    "another environment": "UPDATE deployments SET environment = 'staging'",
+    "another number": "UPDATE deployments SET number = 7",
+    "undone": "UPDATE deployments SET final = 1",
+    "a copy under another name": "INSERT INTO deployments SELECT 'd-2', 2, project, 'x', revision, outcome, final, "
+    "reverts, record, context, seal FROM deployments",
+    "without a seal": "UPDATE deployments SET seal = ''",
+    "a seal that is no text": "UPDATE deployments SET seal = x'ff'",
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+def test_a_deployment_that_somebody_planted_or_changed_is_not_read(database: Database, file: Path, how: str) -> None:
+    store = SqlDeployments(database)
+    store.begin(a_deployment(), {"plans": {}})
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute(PLANTED[how])
+    connection.close()
+    identity = "d-2" if how.startswith("a copy") else "d-1"
+    with pytest.raises(VerificationFailed, match=f"deployments {identity} was not written by this installation"):
+        store.context(identity)
+    with pytest.raises(VerificationFailed):
+        store.of_environment(None)
+
+
+@pytest.mark.parametrize("change", ["result = NULL", "intended_at = '2020-01-01'", "operation_index = 1"])
+def test_a_journal_that_somebody_changed_is_not_read(database: Database, file: Path, change: str) -> None:
+    store = SqlDeployments(database)
+    store.journal_intent("d-1", TARGET, 0, "RecreateService", NOON)
+    store.journal_outcome("d-1", TARGET, a_result())
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute(f"UPDATE journal SET {change}")  # noqa: S608 - of this file
+    connection.close()
+    with pytest.raises(VerificationFailed, match="journal d-1/"):
+        store.journal("d-1", TARGET)
+
+
+def test_an_environment_and_a_trust_that_somebody_changed_are_not_read(database: Database, file: Path) -> None:
+    states = SqlStates(database)
+    name = EnvironmentName("shop", "production")
+    known = EnvironmentRecord(name, "a" * 40, None, None, "", None, "Synced", "Healthy", {}, NOON)
+    states.change_environment(name, lambda _: known)
+    states.set_trust(TrustRecord(7, "a" * 40, (), NOON))
+    connection = sqlite3.connect(file, isolation_level=None)
+    connection.execute("UPDATE environments SET record = replace(record, 'aaaa', 'cccc')")
+    connection.execute("DROP TRIGGER trusted_no_update")
+    connection.execute("UPDATE trusted SET record = replace(record, 'aaaa', 'cccc')")
+    connection.close()
+    reads: tuple[Callable[[], object], ...] = (states.environments, lambda: states.environment(name))
+    for read in reads:
+        with pytest.raises(VerificationFailed, match="environments shop/production"):
+            read()
+    with pytest.raises(VerificationFailed, match="environments shop/production"):
+        states.change_environment(name, lambda now: now or known)
+    reads = (states.trust, states.trust_history)
+    for read in reads:
+        with pytest.raises(VerificationFailed, match="trusted 1"):
+            read()
+
+
+def test_what_another_installation_sealed_is_not_read(database: Database, file: Path) -> None:
+    SqlDeployments(database).begin(a_deployment(), {})
+    other = open_database(f"sqlite:///{file}", Seal(b"the key of another installation"))
+    with pytest.raises(VerificationFailed, match="not written by this installation"):
+        SqlDeployments(other).unfinished()
+    other.close()

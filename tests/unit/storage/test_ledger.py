@@ -21,7 +21,7 @@ from reconciler.model.ledger_entry import GENESIS
 from reconciler.storage import Database, open_database
 from reconciler.storage.ledger import SqlLedger, append_in
 from tests.unit.storage.processes import go, process, side_by_side
-from tests.unit.storage.records import NOON
+from tests.unit.storage.records import NOON, SEAL
 
 TRIGGERS = ("ledger_no_update", "ledger_no_delete", "ledger_next_only")
 
@@ -46,7 +46,7 @@ def outsider(ledger: SqlLedger, file: Path) -> sqlite3.Connection:
 
 def verified(ledger: SqlLedger) -> Holds | Broken:
     """As `reconciler ledger verify` walks the stored chain."""
-    return walk(StoredEntry(e.body, e.sequence, e.previous, e.hash, e.kind, e.subject) for e in ledger.entries())
+    return walk(ledger.stored())
 
 
 def broken_at(ledger: SqlLedger) -> int:
@@ -78,8 +78,8 @@ def swap(connection: sqlite3.Connection, one: int, other: int) -> None:
 
 
 def insert(connection: sqlite3.Connection, sequence: int, body: bytes, hash_: str = "f" * 64) -> None:
-    row = (sequence, "e" * 64, hash_, NOON.isoformat(), "gate", "shop/production", body)
-    connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    row = (sequence, "e" * 64, hash_, NOON.isoformat(), "gate", "shop/production", body, "f" * 64)
+    connection.execute("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def set_(column: str, value: object, where: int) -> Callable[[sqlite3.Connection], None]:
@@ -122,6 +122,9 @@ TAMPERING: dict[str, tuple[Callable[[sqlite3.Connection], None], int]] = {
     "a hash is changed": (set_("hash", "f" * 64, 3), 3),
     "another kind is shown": (set_("kind", "plan", 2), 2),
     "another subject is shown": (set_("subject", "shop/staging", 4), 4),
+    "another time is shown": (set_("at", "2020-01-01T00:00:00+00:00", 4), 4),
+    "no time is shown": (set_("at", "yesterday", 4), 4),
+    "bytes are shown for a time": (set_("at", b"\xff", 4), 4),
     "an entry is emptied": (set_("body", b"", 3), 3),
     "an entry is a number": (set_("body", 9999999999, 3), 3),
     "an entry is another text": (set_("body", "hello", 3), 3),
@@ -146,13 +149,35 @@ def test_tampering_is_found_at_the_entry_where_it_shows(
     assert broken_at(ledger) == where
 
 
-@pytest.mark.parametrize("at", ["2020-01-01T00:00:00+00:00", "yesterday", b"\xff"])
-def test_another_time_beside_an_entry_is_refused(ledger: SqlLedger, outsider: sqlite3.Connection, at: object) -> None:
-    outsider.execute("UPDATE ledger SET at = ? WHERE sequence = 4", (at,))
-    with pytest.raises(VerificationFailed, match="the ledger was tampered with: entry 4"):
-        verified(ledger)
-    with pytest.raises(VerificationFailed, match="entry 4"):
-        ledger.latest("deployment-finished", "shop/production")
+WRITTEN_BY_ANOTHER = [how for how in TAMPERING if "deleted" not in how or "moved up" in how]
+
+
+@pytest.mark.parametrize("how", WRITTEN_BY_ANOTHER)
+def test_what_somebody_else_wrote_is_not_read(ledger: SqlLedger, outsider: sqlite3.Connection, how: str) -> None:
+    TAMPERING[how][0](outsider)
+    with pytest.raises(VerificationFailed, match="was not written by this installation"):
+        list(ledger.entries())
+
+
+def test_what_somebody_else_wrote_is_no_answer(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
+    outsider.execute("UPDATE ledger SET kind = 'gate', subject = 'shop/production' WHERE sequence = 5")
+    for ask in (ledger.latest, ledger.find):
+        with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
+            ask("gate", "shop/production")
+    assert ledger.latest("plan", "shop/production") is not None, "the others are as they were"
+
+
+def test_nothing_is_appended_to_what_somebody_else_wrote(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
+    slip_in(outsider, 6)
+    with pytest.raises(VerificationFailed, match="ledger 6 was not written by this installation"):
+        ledger.append("hold", "shop/production", {}, NOON)
+    assert outsider.execute("SELECT max(sequence) FROM ledger").fetchone() == (6,)
+
+
+def test_what_was_taken_away_shows_in_the_count(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
+    assert (ledger.count(), ledger.head()[0]) == (5, 5)
+    delete(outsider, 2)
+    assert (ledger.count(), ledger.head()[0]) == (4, 5)
 
 
 def test_a_doubled_number_in_a_table_made_anew_without_keys_is_found(
@@ -169,7 +194,7 @@ def test_a_doubled_number_in_a_table_made_anew_without_keys_is_found(
 def test_a_long_ledger_is_walked_to_its_end(ledger: SqlLedger, database: Database, file: Path) -> None:
     with database.writing() as connection:
         for _ in range(1200):
-            append_in(connection, "plan", "shop/production", {}, NOON)
+            append_in(connection, SEAL, "plan", "shop/production", {}, NOON)
     assert isinstance(verified(ledger), Holds)
     connection_outside = sqlite3.connect(file, isolation_level=None)
     connection_outside.execute("DROP TRIGGER ledger_no_delete")
@@ -227,7 +252,7 @@ def test_adding_anything_but_the_next_entry_is_refused(ledger: SqlLedger, file: 
     for verb in ("INSERT", "INSERT OR REPLACE"):
         with pytest.raises(sqlite3.IntegrityError, match="the ledger is append-only"):
             connection.execute(
-                f"{verb} INTO ledger SELECT ?, previous, hash, at, kind, 'x', body FROM ledger LIMIT 1",  # noqa: S608
+                f"{verb} INTO ledger SELECT ?, previous, hash, at, kind, 'x', body, seal FROM ledger LIMIT 1",  # noqa: S608
                 (sequence,),
             )
     connection.close()
@@ -279,7 +304,7 @@ def test_an_entry_stands_or_falls_with_what_its_transaction_does(ledger: SqlLedg
 
     def write_half() -> None:
         with database.writing() as connection:
-            append_in(connection, "hold", "shop/production", {}, NOON)
+            append_in(connection, SEAL, "hold", "shop/production", {}, NOON)
             raise PowerCut
 
     with pytest.raises(PowerCut):
@@ -323,7 +348,7 @@ def test_a_writer_that_is_killed_in_a_transaction_leaves_nothing_of_it_and_no_lo
 ) -> None:
     half = """
 with database.writing() as connection:
-    append_in(connection, "plan", name, {}, NOON)
+    append_in(connection, SEAL, "plan", name, {}, NOON)
     print("in the middle", flush=True)
     sys.stdin.readline()
 """
@@ -335,6 +360,6 @@ with database.writing() as connection:
         writer.kill()
         writer.wait()
     assert SqlLedger(database).append("plan", "after", {}, NOON).sequence == 2
-    reopened = open_database(f"sqlite:///{file}")
+    reopened = open_database(f"sqlite:///{file}", SEAL)
     assert [entry.subject for entry in SqlLedger(reopened).entries()] == ["before", "after"]
     reopened.close()
