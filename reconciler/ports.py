@@ -446,13 +446,18 @@ class States(Protocol):
     def trust_history(self) -> tuple[TrustRecord, ...]:
         """All that was ever pinned, oldest first; the last one holds."""
 
-    def set_trust(self, trust: TrustRecord) -> None:
-        """Pin the first one; Terminal when something is pinned already."""
+    def set_trust(self, trust: TrustRecord, entry: Mapping[str, Any] | None = None) -> None:
+        """Pin the first one, and what the ledger keeps of it; Terminal when something is pinned already."""
 
     def reset_trust(
-        self, former: TrustRecord, trust: TrustRecord, mark: Callable[[EnvironmentRecord], EnvironmentRecord]
+        self,
+        former: TrustRecord,
+        trust: TrustRecord,
+        mark: Callable[[EnvironmentRecord], EnvironmentRecord],
+        entry: Mapping[str, Any] | None = None,
     ) -> None:
-        """Pin another one in the place of `former`, and mark every environment, all in one transaction.
+        """Pin another one in the place of `former`, with its ledger entry, and mark every environment, all in one
+        transaction.
 
         Terminal where `former` is not what is pinned now.
         """

@@ -11,7 +11,7 @@ import click
 
 from reconciler.cli.envelope import Answer, answering, config_option, text_of
 from reconciler.model.checkpoint import Claim, read_anchor
-from reconciler.model.errors import VerificationFailed
+from reconciler.model.errors import NotAllowed, VerificationFailed
 from reconciler.model.target import EnvironmentName
 from reconciler.reports.escape import visible
 
@@ -201,6 +201,31 @@ def checkpoint_ledger(config: Path) -> Answer:
     found = signed.checkpoint
     data = {**asdict(found), "anchor": found.anchor, "text": signed.text}
     return Answer(data, f"{found.origin}: {found.size} entries, root {found.root}\nanchor {found.anchor}")
+
+
+@ledger_command.command("restored")
+@click.option("--reason", required=True, help="Why entries are missing, e.g. which backup it is.")
+@config_option
+@answering
+def restored_ledger(reason: str, config: Path) -> Answer:
+    """Go on with a ledger that was restored from a backup: what was signed beyond it is set aside and on record.
+
+    Nothing is deployed before that, because what was said or decided may be missing.
+    """
+    from reconciler import logs
+    from reconciler.bootstrap import open_parts
+    from reconciler.control import checkpoints
+
+    logs.set_up(as_json=True)
+    with open_parts(config) as parts:
+        lost = checkpoints.begin_anew(parts, reason)
+        if lost is None:
+            raise NotAllowed("the ledger holds all that was signed, so there is nothing to go on from")
+        found = checkpoints.make(parts).checkpoint
+    data = {"lost": asdict(lost), **asdict(found), "anchor": found.anchor}
+    return Answer(
+        data, f"{lost.anchor} of {lost.origin} is set aside; {found.origin} goes on with {found.size} entries"
+    )
 
 
 @ledger_command.command("export")

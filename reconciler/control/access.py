@@ -30,6 +30,7 @@ CAPABILITIES = (
     Capability("ledger show", "ledger:read", False),
     Capability("ledger verify", "ledger:read", False),
     Capability("ledger checkpoint", "server:run", True),
+    Capability("ledger restored", "server:run", True),
     Capability("ledger export", "ledger:read", False),
     Capability("hosts list", "status:read", False),
     Capability("hosts check", "status:read", False),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from reconciler.control import remembering
+from reconciler.control import pinning, remembering
 from reconciler.control.parts import Parts
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.chain import Broken, StoredEntry, walk
-from reconciler.model.checkpoint import NAMESPACE, Checkpoint, SignedCheckpoint, origin_of
+from reconciler.model.checkpoint import NAMESPACE, Checkpoint, SignedCheckpoint, origin_of, repository_of
 from reconciler.model.errors import ReconcilerError, VerificationFailed
 from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 
@@ -27,7 +27,7 @@ def make(parts: Parts) -> SignedCheckpoint:
     VerificationFailed where the ledger does not go on from what was signed before: in the database, beside it, or as
     the witness is known to have it. NotAllowed before something is trusted: until then the ledger has no name.
     """
-    origin = origin_of(remembering.pinned(parts).repository)
+    origin = _origin(parts)
     newest = _newest(parts, origin)
     after, root = (newest.checkpoint.size, newest.checkpoint.root) if newest is not None else (0, GENESIS)
     match walk(map(_stored, parts.ledger.entries(after)), after=after, root=root):
@@ -46,15 +46,22 @@ def make(parts: Parts) -> SignedCheckpoint:
 
 def _newest(parts: Parts, origin: str) -> SignedCheckpoint | None:
     """The newest that is kept anywhere; every one of them signed by us, of this ledger, and still true of it."""
-    kept, copy = parts.checkpoints.newest(), parts.checkpoints.copy()
-    witnessed = parts.witness.newest(origin) if parts.witness is not None else None
-    found = {one.checkpoint: one for one in (kept.signed if kept else None, copy, witnessed) if one is not None}
+    kept = parts.checkpoints.newest()
+    found = {
+        one.checkpoint: one for one in (kept.signed if kept else None, *_outside(parts, origin)) if one is not None
+    }
     for checkpoint, signed in found.items():
+        ours = repository_of(checkpoint.origin) == repository_of(origin)
         said = (checkpoint.signed_bytes, signed.signature, NAMESPACE, [parts.signer.public_key])
-        if parts.signatures.signer_of(*said) is None or checkpoint.origin != origin:
+        if not ours or parts.signatures.signer_of(*said) is None:
             raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {checkpoint.size}")
         _still_there(parts, checkpoint)
     return max(found.values(), key=lambda signed: signed.checkpoint.size, default=None)
+
+
+def _outside(parts: Parts, origin: str) -> tuple[SignedCheckpoint | None, SignedCheckpoint | None]:
+    """The newest beside the database, and the newest that the witness is known to have."""
+    return parts.checkpoints.copy(), parts.witness.newest(origin) if parts.witness is not None else None
 
 
 def _still_there(parts: Parts, checkpoint: Checkpoint) -> None:
@@ -78,10 +85,38 @@ def whole(parts: Parts) -> None:
     """VerificationFailed where the ledger lacks entries, or is not what was signed: asked before anything is deployed,
     because what was said or decided may be among what somebody took away (68).
     """
-    _newest(parts, origin_of(remembering.pinned(parts).repository))
+    _newest(parts, _origin(parts))
     (size, _), count = parts.ledger.head(), parts.ledger.count()
     if count != size:
         raise VerificationFailed(f"{TAMPERED}: it has {count} entries, and the last one is number {size}")
+
+
+def begin_anew(parts: Parts, reason: str) -> Checkpoint | None:
+    """Go on although the ledger is not what was signed: it is lost, or was restored from a backup. What was signed is
+    set aside and on record, and what is signed from now on is another ledger's. None where nothing was lost.
+    """
+    signed = [one.checkpoint for one in _outside(parts, _origin(parts)) if one is not None]
+    lost = max(signed, key=lambda checkpoint: checkpoint.size, default=None)
+    if lost is None or _holds(parts, lost):
+        return None
+    facts = {"anchor": lost.anchor, "size": lost.size, "root": lost.root, "origin": lost.origin, "reason": reason}
+    parts.ledger.append("ledger-follows", pinning.subject(remembering.pinned(parts)), facts, parts.clock.now())
+    parts.checkpoints.set_aside()
+    return lost
+
+
+def _origin(parts: Parts) -> str:
+    trust = remembering.pinned(parts)
+    lost = parts.ledger.latest("ledger-follows", pinning.subject(trust))
+    return origin_of(trust.repository, lost.data["anchor"] if lost is not None else None)
+
+
+def _holds(parts: Parts, checkpoint: Checkpoint) -> bool:
+    try:
+        _still_there(parts, checkpoint)
+    except VerificationFailed:
+        return False
+    return True
 
 
 def due(parts: Parts) -> SignedCheckpoint | None:
@@ -104,7 +139,7 @@ def bear_witness(parts: Parts) -> None:
     """Give the witness every checkpoint that it does not have; nothing where none is configured."""
     if parts.witness is None:
         return
-    newest = parts.witness.newest(origin_of(remembering.pinned(parts).repository))
+    newest = parts.witness.newest(_origin(parts))
     missing = [kept.signed for kept in parts.checkpoints.after(newest.checkpoint.size if newest is not None else -1)]
     if missing:
         parts.witness.publish(missing, parts.clock.now())

@@ -188,6 +188,8 @@ def hold(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | Non
 
 
 def suspended(parts: Parts, name: EnvironmentName) -> str | None:
-    """Whether somebody suspended the environment, and why."""
-    reason = remembering.record(parts, name).detail.get("suspended")
+    """Whether somebody suspended the environment, and why: by the ledger, from which nobody takes that back (68)."""
+    said = (parts.ledger.latest("suspend", str(name)), parts.ledger.latest("resume", str(name)))
+    last = max((entry for entry in said if entry is not None), key=lambda entry: entry.sequence, default=None)
+    reason = last.data["reason"] if last is not None else None
     return f"suspended: {reason}" if reason else None

@@ -34,6 +34,18 @@ def signed(parts: Parts, trust: TrustRecord) -> TrustRecord:
 
 
 def genuine(parts: Parts, trust: TrustRecord) -> bool:
-    """Whether this installation pinned it: who only writes the database has not our key."""
+    """Whether this installation pinned it, and nothing after it: who only writes the database has not our key."""
     ours = (parts.signer.public_key,)
-    return parts.signatures.signer_of(digest_of(trust).encode(), trust.signature, NAMESPACE, ours) is not None
+    signed_by = parts.signatures.signer_of(digest_of(trust).encode(), trust.signature, NAMESPACE, ours)
+    return signed_by is not None and is_last(parts, trust)
+
+
+def is_last(parts: Parts, trust: TrustRecord) -> bool:
+    """Whether the ledger knows of no later one: a reset that somebody took out of the database is not forgotten."""
+    latest = parts.ledger.latest("trust", subject(trust))
+    return latest is None or latest.data["digest"] == digest_of(trust)
+
+
+def subject(trust: TrustRecord) -> str:
+    """What the ledger's entries about a trust are about."""
+    return f"repository/{trust.repository}"

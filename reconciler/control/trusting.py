@@ -11,10 +11,10 @@ from typing import Any
 from reconciler.approvals import trust_reset
 from reconciler.approvals.host_record import Order
 from reconciler.approvals.trust_reset import Accepted, Pinned, Rejected
-from reconciler.control import host_records, pinning, planning, remembering
+from reconciler.control import checkpoints, host_records, pinning, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.model.canonical import digest_bytes
-from reconciler.model.errors import InvalidInput, NotAllowed, Retryable, Terminal
+from reconciler.model.errors import InvalidInput, NotAllowed, Retryable, Terminal, VerificationFailed
 from reconciler.model.trust import (
     LONGEST_REASON,
     NAMESPACE,
@@ -34,7 +34,7 @@ def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustReco
 
     `roots` are names in principals.yaml at that revision, all people when none is named. The state at the revision is
     deployed by the root persons' word. Terminal where something is pinned already. Where a ledger was signed here and
-    is lost with its database, the first entry of the new one says so, and up to where it went.
+    is lost with its database, the new one says so, and up to where that went.
     """
     if parts.states.trust() is not None:
         raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
@@ -43,10 +43,9 @@ def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustReco
     trust = TrustRecord(parts.forge.repository_id(), revision, chosen, parts.clock.now())
     trust = pinning.signed(parts, trust)
     size, _ = parts.ledger.head()
-    lost = parts.checkpoints.set_aside() if size == 0 else None
-    follows = {"follows": lost.checkpoint.anchor} if lost is not None else {}
-    parts.states.set_trust(trust)
-    parts.ledger.append("trust", f"repository/{trust.repository}", trust_data(trust) | follows, parts.clock.now())
+    parts.states.set_trust(trust, trust_data(trust))
+    if size == 0:
+        checkpoints.begin_anew(parts, "trust was pinned on an empty database")
     return trust
 
 
@@ -135,6 +134,8 @@ def reset_trust(parts: Parts, signed: bytes, signatures: Sequence[str]) -> Trust
     """
     made = read_statement(signed)
     trust = remembering.trusted(parts)
+    if not pinning.is_last(parts, trust):
+        raise VerificationFailed("the database was changed: it has not what was pinned last (gate 68)")
     parts.source.fetch()
     accepted = _judge(parts, trust, made, signed, signatures)
     if made.roots != _roots(parts, _on_the_branch(parts, made.revision), tuple({name for name, _, _ in made.roots})):
@@ -146,13 +147,12 @@ def reset_trust(parts: Parts, signed: bytes, signatures: Sequence[str]) -> Trust
     new = pinning.signed(parts, TrustRecord(trust.repository, made.revision, made.roots, now, made.takes_over, reset))
     facts = {"attempt": attempt, "from": trust_data(trust), "to": trust_data(new)}
     signing = {"statement": reset.statement, "signatures": list(reset.signatures)}
-    subject = f"repository/{trust.repository}"
-    parts.ledger.append("trust-reset-announced", subject, facts | signing, now)
+    parts.ledger.append("trust-reset-announced", pinning.subject(trust), facts | signing, now)
     who = ", ".join(accepted.by)
     _tell(parts, made.revision, statuses.PENDING, f"trust is reset to this commit by {who}: {made.reason}")
     mark = {"at": now.isoformat(timespec="seconds"), "by": list(accepted.by), "reason": made.reason}
-    parts.states.reset_trust(trust, new, lambda known: _marked(known, mark))
-    parts.ledger.append("trust", subject, trust_data(new) | {"attempt": attempt}, parts.clock.now())
+    entry = trust_data(new) | {"attempt": attempt}
+    parts.states.reset_trust(trust, new, lambda known: _marked(known, mark), entry)
     parts.progress("trust.reset", {"revision": made.revision, "by": who, "reason": made.reason})
     try:
         _tell(parts, made.revision, statuses.SUCCESS, f"trust was reset to this commit by {who}: {made.reason}")
@@ -173,7 +173,7 @@ def _judge(
         case Rejected(reasons=reasons):
             text = "; ".join(f"{reason.text} (gate {reason.rule})" for reason in reasons)
             facts = {"attempt": digest_bytes(signed), "reasons": [[r.rule, r.text] for r in reasons]}
-            parts.ledger.append("trust-reset-refused", f"repository/{trust.repository}", facts, parts.clock.now())
+            parts.ledger.append("trust-reset-refused", pinning.subject(trust), facts, parts.clock.now())
             raise NotAllowed(f"the trust is not reset: {text}", hint="docs/how-to/trust.md says who has to sign what")
 
 

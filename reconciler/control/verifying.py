@@ -18,6 +18,7 @@ from reconciler.model.checkpoint import (
     claim_of,
     contradictions,
     read_checkpoint,
+    repository_of,
 )
 from reconciler.model.errors import InvalidInput, Retryable, VerificationFailed
 
@@ -92,7 +93,7 @@ def verify(found: Found, outside: Outside, signatures: Signatures) -> Verified |
     else:
         faults += contradictions(chain, claims)
     faults += unreadable
-    origins = sorted({one.checkpoint.origin for _, one in signed})
+    origins = sorted({repository_of(one.checkpoint.origin) for _, one in signed})
     if len(origins) > 1:
         faults.append(f"its checkpoints are of different ledgers: {', '.join(origins)}")
     if outside.key is not None:

@@ -23,9 +23,18 @@ _SIZE = re.compile(r"0|[1-9][0-9]{0,17}")
 _ANCHOR = re.compile(r"(0|[1-9][0-9]{0,17}):([0-9a-f]{16,64})")
 
 
-def origin_of(repository: int) -> str:
-    """The line that names an installation's ledger, by the forge's id of the repository that it deploys."""
-    return f"reconciler/{repository}"
+def origin_of(repository: int, follows: str | None = None) -> str:
+    """The line that names an installation's ledger, by the forge's id of the repository that it deploys.
+
+    `follows` is the anchor of what was lost where it had to begin anew, or to go on from a backup: what was signed
+    then and what is signed since are two ledgers.
+    """
+    return f"reconciler/{repository}" + (f"-after-{follows.replace(':', '-')}" if follows else "")
+
+
+def repository_of(origin: str) -> str:
+    """The beginning that all ledgers of one repository have in common."""
+    return origin.partition("-after-")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def _migrate(database: Database, file: str) -> None:
             command.upgrade(config, "head")
     except CommandError as error:
         raise Terminal(
-            f"the database has schema {_revision(database)}, and this version knows it only up to {REVISION}",
+            f"the database has schema {_revision(database)}, and this version knows it up to {REVISION}",
             where=file,
-            hint="a newer reconciler wrote it: run that version, or restore a backup from before",
+            hint="another version wrote it: run that one, restore a backup, or set it aside as docs/how-to/trust.md says",
         ) from error

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Row, Select, func, insert, select, update
 
 from reconciler.model.deployment import Deployment, OperationResult
 from reconciler.model.errors import NotFound, Retryable, Terminal
@@ -60,7 +60,9 @@ class SqlDeployments:
             }
             connection.execute(insert(deployments).values(self.database.seal.sealed(deployments, row)))
             if entry is not None:
-                self._say(connection, "deployment-started", deployment.id, entry, deployment.started_at)
+                append_in(
+                    connection, self.database.seal, "deployment-started", deployment.id, entry, deployment.started_at
+                )
             return True
 
     def advance(self, deployment: Deployment, entry: Mapping[str, Any] | None = None) -> None:
@@ -76,7 +78,7 @@ class SqlDeployments:
             connection.execute(update(deployments).where(here).values(self.database.seal.sealed(deployments, changed)))
             if entry is not None:
                 now = deployment.finished_at or deployment.started_at
-                self._say(connection, "deployment-finished", deployment.id, entry, now)
+                append_in(connection, self.database.seal, "deployment-finished", deployment.id, entry, now)
 
     def journal_intent(
         self,
@@ -104,7 +106,7 @@ class SqlDeployments:
                 }
                 connection.execute(insert(journal).values(self.database.seal.sealed(journal, row)))
                 said = _operation(deployment, target, index, operation, subject, why)
-                self._say(connection, "operation-started", deployment, said, now)
+                append_in(connection, self.database.seal, "operation-started", deployment, said, now)
 
     def begun(self, deployment: str, target: Target) -> Mapping[int, datetime]:
         """When each operation on this target was begun, by index, whatever became of it."""
@@ -128,7 +130,7 @@ class SqlDeployments:
             connection.execute(update(journal).where(*here).values(seal.sealed(journal, changed)))
             said = _operation(deployment, target, result.index, result.operation, result.subject, result.why)
             said |= {"outcome": result.outcome, "detail": result.detail, "started_at": result.started_at.isoformat()}
-            self._say(connection, "operation-finished", deployment, said, result.finished_at)
+            append_in(connection, self.database.seal, "operation-finished", deployment, said, result.finished_at)
 
     def journal(self, deployment: str, target: Target) -> tuple[OperationResult, ...]:
         """Outcomes so far, by index."""
@@ -194,9 +196,6 @@ class SqlDeployments:
 
     def _checked(self, row: Row[Any]) -> Row[Any]:
         return self.database.seal.checked(deployments, row)
-
-    def _say(self, connection: Connection, kind: str, deployment: str, said: Mapping[str, Any], now: datetime) -> None:
-        append_in(connection, self.database.seal, kind, deployment, said, now)
 
 
 def _record(row: Row[Any]) -> Deployment:

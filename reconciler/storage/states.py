@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from reconciler.model.errors import Terminal
 from reconciler.model.target import EnvironmentName
 from reconciler.ports import EnvironmentRecord, TrustRecord
 from reconciler.storage.database import Database
+from reconciler.storage.ledger import append_in
 from reconciler.storage.schema import deliveries, environments, leases, trusted
 
 _TRUST = TypeAdapter(TrustRecord)
@@ -47,22 +48,26 @@ class SqlStates:
         with self.database.reading() as connection:
             return tuple(map(self._trust, connection.execute(select(trusted).order_by(trusted.c.number))))
 
-    def set_trust(self, trust: TrustRecord) -> None:
-        """Pin the first one; Terminal when something is pinned already."""
+    def set_trust(self, trust: TrustRecord, entry: Mapping[str, Any] | None = None) -> None:
+        """Pin the first one, and what the ledger keeps of it; Terminal when something is pinned already."""
         with self.database.writing() as connection:
             if connection.execute(_NEWEST_TRUST).first():
                 raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
-            self._pin(connection, 1, trust)
+            self._pin(connection, 1, trust, entry)
 
     def reset_trust(
-        self, former: TrustRecord, trust: TrustRecord, mark: Callable[[EnvironmentRecord], EnvironmentRecord]
+        self,
+        former: TrustRecord,
+        trust: TrustRecord,
+        mark: Callable[[EnvironmentRecord], EnvironmentRecord],
+        entry: Mapping[str, Any] | None = None,
     ) -> None:
         """Add another one after `former` and mark every environment; Terminal where `former` is not the newest."""
         with self.database.writing() as connection:
             newest = connection.execute(_NEWEST_TRUST).first()
             if newest is None or self._trust(newest) != former:
                 raise Terminal("another trust is pinned by now", hint="print the statement again and sign that one")
-            self._pin(connection, newest.number + 1, trust)
+            self._pin(connection, newest.number + 1, trust, entry)
             for row in connection.execute(select(environments)).all():
                 self._replace(connection, mark(self._environment(row)))
 
@@ -94,9 +99,12 @@ class SqlStates:
     def _trust(self, row: Row[Any]) -> TrustRecord:
         return _TRUST.validate_json(self.database.seal.checked(trusted, row).record)
 
-    def _pin(self, connection: Connection, number: int, trust: TrustRecord) -> None:
+    def _pin(self, connection: Connection, number: int, trust: TrustRecord, entry: Mapping[str, Any] | None) -> None:
+        seal = self.database.seal
         row = {"number": number, "record": _TRUST.dump_json(trust).decode()}
-        connection.execute(insert(trusted).values(self.database.seal.sealed(trusted, row)))
+        connection.execute(insert(trusted).values(seal.sealed(trusted, row)))
+        if entry is not None:
+            append_in(connection, seal, "trust", f"repository/{trust.repository}", entry, trust.created_at)
 
     def _environment(self, row: Row[Any]) -> EnvironmentRecord:
         return _ENVIRONMENT.validate_json(self.database.seal.checked(environments, row).record)

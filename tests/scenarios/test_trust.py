@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.bootstrap import open_parts
-from reconciler.control import once, planning, queries, trusting
+from reconciler.bootstrap import open_parts, seal_of
+from reconciler.control import checkpoints, once, planning, queries, trusting
 from reconciler.control.parts import Parts
 from reconciler.model.errors import Retryable, Terminal
 from reconciler.model.host_record import HostRecord, read_file, read_payload
 from reconciler.model.target import Target
+from reconciler.storage.schema import environments
 from tests.scenarios.conftest import StageMaker
 from tests.scenarios.stage import FILES, Stage, greet
 
@@ -104,10 +105,8 @@ def test_a_lost_database_loses_no_workload_and_restarts_nothing(make_stage: Stag
     assert signed is not None
     lose(stage, "reconciler.db")
     begin_anew(stage, stage.baseline)
-    (first,) = entries(stage.parts, "trust")
-    assert first["follows"] == signed.signed.checkpoint.anchor, (
-        "how far the lost ledger went is the new one's first word"
-    )
+    (lost,) = entries(stage.parts, "ledger-follows")
+    assert lost["anchor"] == signed.signed.checkpoint.anchor, "how far the lost ledger went is on record in the new one"
     is_as_before(stage, landed, before)
     assert stage.status()["deployment"] == deployment
     assert "the database knows nothing" in stage.status()["host_record"]
@@ -150,19 +149,31 @@ def test_a_database_from_an_old_backup_takes_nothing_back(one: Stage) -> None:
     assert one.run()["deployments"] == []
     assert (one.status()["revision"], one.status()["sync"], one.containers()) == (landed, "Synced", before)
     assert "newer than the database" in one.status()["host_record"]
+    # What was said after the backup is missing, and so nothing is deployed before somebody takes that on record.
+    one.land(greet("third"), "agent/third")
+    (failure,) = one.run()["failures"]
+    assert "were signed already" in failure["error"]
+    assert one.containers() == before
+    lost = checkpoints.begin_anew(one.parts, "the disk was restored from Monday's backup")
+    assert lost is not None
+    (made,) = one.run()["deployments"]
+    assert (made["outcome"], one.greeting()) == ("succeeded", "third")
+    assert [entry["anchor"] for entry in entries(one.parts, "ledger-follows")] == [lost.anchor]
 
 
 # -- a database or a record that somebody changed -------------------------------------------------------------------
 
 
 def test_a_revision_that_only_the_database_calls_verified_is_not_deployed(one: Stage) -> None:
-    """Somebody with the database file has what they pushed past the gate look deployed, so that a heal would do it."""
+    """Somebody with the database and the key beside it has what they pushed past the gate look deployed, for a heal."""
     before = one.containers()
     pushed = push(one, "stolen")
     one.stack.close()
     with closing(sqlite3.connect(one.world.root / "state/reconciler.db")) as database:
-        found = json.loads(database.execute("select record from environments").fetchone()[0])
-        database.execute("update environments set record = ?", (json.dumps(found | {"verified": pushed}),))
+        name, record = database.execute("select name, record from environments").fetchone()
+        row = {"name": name, "record": json.dumps(json.loads(record) | {"verified": pushed})}
+        sealed = seal_of(one.world.root / "state").sealed(environments, row)
+        database.execute("update environments set record = :record, seal = :seal", sealed)
         database.commit()
     one.restart()
     assert one.run()["deployments"] == []

@@ -30,15 +30,15 @@ class Elsewhere:
     away: bool = False
 
     def newest(self, origin: str) -> SignedCheckpoint | None:
-        return self.held[-1] if self.held else None
+        return max(self.checkpoints(origin), key=lambda one: one.checkpoint.size, default=None)
 
     def publish(self, signed: Sequence[SignedCheckpoint], now: datetime) -> None:
         if self.away:
             raise Retryable("the witness is away")
-        self.held.extend(signed)
+        self.held.extend(one for one in signed if one not in self.held)
 
     def checkpoints(self, origin: str | None = None) -> tuple[SignedCheckpoint, ...]:
-        return tuple(self.held)
+        return tuple(one for one in self.held if origin in (None, one.checkpoint.origin))
 
 
 @dataclass
@@ -206,6 +206,52 @@ def test_a_ledger_made_anew_is_not_signed_where_the_witness_is_known_to_have_ano
     plane.append(4)
     with pytest.raises(VerificationFailed, match="entry 3 is another one"):
         checkpoints.make(plane.parts)
+
+
+def restored(plane: Plane) -> None:
+    """The database as a backup had it after three entries, of which the witness and the copy have seen five."""
+    plane.append(3)
+    checkpoints.make(plane.parts)
+    plane.append(2)
+    checkpoints.make(plane.parts)
+    checkpoints.bear_witness(plane.parts)
+    outsider = plane.outsider()
+    outsider.execute("DELETE FROM ledger WHERE sequence > 3")
+    outsider.execute("DELETE FROM checkpoints WHERE size > 3")
+
+
+def test_a_restored_ledger_goes_on_once_somebody_says_so_and_what_is_lost_is_on_record(
+    plane: Plane, tmp_path: Path
+) -> None:
+    restored(plane)
+    for refused in (checkpoints.make, checkpoints.whole):
+        with pytest.raises(VerificationFailed, match="it has 3 entries, and 5 were signed already"):
+            refused(plane.parts)
+    lost = checkpoints.begin_anew(plane.parts, "Monday's backup")
+    assert lost is not None
+    (said,) = plane.parts.ledger.find("ledger-follows", f"repository/{REPOSITORY_ID}")
+    assert (said.data["anchor"], said.data["size"], said.data["reason"]) == (lost.anchor, 5, "Monday's backup")
+    checkpoints.whole(plane.parts)
+    made = checkpoints.make(plane.parts).checkpoint
+    assert made.size == 4
+    assert made.origin == f"reconciler/{REPOSITORY_ID}-after-{lost.anchor.replace(':', '-')}"
+    assert (tmp_path / f"checkpoint.lost-5-{lost.root[:12]}").exists()
+    checkpoints.bear_witness(plane.parts)
+    assert plane.parts.witness is not None
+    kept = [(one.checkpoint.origin, one.checkpoint.size) for one in plane.parts.witness.checkpoints()]
+    assert sorted(kept) == [(f"reconciler/{REPOSITORY_ID}", 3), (lost.origin, 5), (made.origin, 3 + 1)]
+    plane.append(2)
+    assert checkpoints.make(plane.parts).checkpoint.origin == made.origin
+
+
+def test_a_ledger_that_lacks_nothing_does_not_begin_anew(plane: Plane, tmp_path: Path) -> None:
+    assert checkpoints.begin_anew(plane.parts, "why not") is None
+    plane.append(3)
+    checkpoints.make(plane.parts)
+    plane.append()
+    assert checkpoints.begin_anew(plane.parts, "why not") is None
+    assert [entry.kind for entry in plane.parts.ledger.entries()] == ["gate"] * 4
+    assert (tmp_path / "checkpoint").exists()
 
 
 def test_a_checkpoint_of_another_key_is_not_gone_on_from(plane: Plane, tmp_path: Path) -> None:

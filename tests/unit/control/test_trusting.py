@@ -5,6 +5,8 @@ signatures are real.
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,15 @@ import pytest
 
 from reconciler.control import pinning, queries, remembering, trusting
 from reconciler.control.parts import Parts
-from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound, Terminal, UntrustedHistory
+from reconciler.model.errors import (
+    ForgeUnavailable,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Terminal,
+    UntrustedHistory,
+    VerificationFailed,
+)
 from reconciler.model.target import EnvironmentName
 from reconciler.model.trust import NAMESPACE, read_statement
 from reconciler.ports import StatusReport, TrustRecord
@@ -218,6 +228,20 @@ def test_what_was_announced_holds_though_the_forge_is_down_afterwards(place: Pla
     place.forge.down_after = 1
     place.reset(place.asked().statement, "operator", "keeper")
     assert (place.pinned(), len(place.forge.told)) == (place.second, 1)
+
+
+def test_a_reset_that_was_taken_out_of_the_database_is_not_undone_by_that(place: Place, tmp_path: Path) -> None:
+    """Root persons whom it removed could reset it again, and what it pinned would be as if it had never been."""
+    old = place.begun()
+    new = place.reset(place.asked().statement, "operator", "keeper")
+    with closing(sqlite3.connect(tmp_path / "reconciler.db", isolation_level=None)) as outsider:
+        outsider.execute("DROP TRIGGER trusted_no_delete")
+        outsider.execute("DELETE FROM trusted WHERE number = 2")
+    assert pinning.genuine(place.parts, new)
+    assert place.parts.states.trust() == old
+    assert not pinning.genuine(place.parts, old)
+    with pytest.raises(VerificationFailed, match="has not what was pinned last"):
+        place.reset(place.asked().statement, "operator", "keeper")
 
 
 def test_a_statement_counts_once_and_for_an_hour(place: Place) -> None:

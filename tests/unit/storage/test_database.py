@@ -144,8 +144,8 @@ def test_a_newer_schema_is_refused_with_what_to_do(database: Database, file: Pat
     refused = refusal(f"sqlite:///{file}")
     assert isinstance(refused, Terminal)
     assert str(refused) == (
-        f"{file}: the database has schema 9999, and this version knows it only up to {REVISION} "
-        "(a newer reconciler wrote it: run that version, or restore a backup from before)"
+        f"{file}: the database has schema 9999, and this version knows it up to {REVISION} "
+        "(another version wrote it: run that one, restore a backup, or set it aside as docs/how-to/trust.md says)"
     )
 
 
