@@ -142,5 +142,5 @@ def _migrate(database: Database, file: str) -> None:
         raise Terminal(
             f"the database has schema {_revision(database)}, and this version knows it up to {REVISION}",
             where=file,
-            hint="another version wrote it: run that one, restore a backup, or set it aside as docs/how-to/trust.md says",
+            hint="another version wrote it: run that one, restore a backup, or see docs/how-to/trust.md",
         ) from error

@@ -145,7 +145,7 @@ def test_a_newer_schema_is_refused_with_what_to_do(database: Database, file: Pat
     assert isinstance(refused, Terminal)
     assert str(refused) == (
         f"{file}: the database has schema 9999, and this version knows it up to {REVISION} "
-        "(another version wrote it: run that one, restore a backup, or set it aside as docs/how-to/trust.md says)"
+        "(another version wrote it: run that one, restore a backup, or see docs/how-to/trust.md)"
     )
 
 
