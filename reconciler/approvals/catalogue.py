@@ -52,7 +52,7 @@ WAYS = (
     Way(5, "The approval is made with a person's token by somebody else", P, "Where consent is signed: an SSH signature by a registered key over exactly this change. Where it is not, the forge cannot tell them apart: give agents accounts of their own."),
     Way(6, "The reviewer committed to the pull request", P, "Authors and committers of every commit are excluded; one that nobody knows asks for one more person."),
     Way(7, "The reviewer is a co-author, or a suggestion of theirs was applied", P, "Trailers of all commits and of the landing are read; unknown addresses ask for one more person."),
-    Way(8, "The one who pushed is none of those whom the commits name", P, "The forge's log of the last hundred pushes and its force-push events name contributors.", Capability.ACTIVITY),
+    Way(8, "The one who pushed is none of those whom the commits name", P, "The forge's log of every push since the branch was made, and its force-push events, name contributors.", Capability.ACTIVITY),
     Way(9, "A forged author e-mail address", P, "What nobody verified only takes approvers away."),
     Way(10, "A login that was renamed or taken over", P, "Accounts are ids; a role counts only where its answer names the same id."),
     Way(11, "The reviewer may only read", P, "The role is read afresh, and write is the least that counts.", Capability.ROLES),

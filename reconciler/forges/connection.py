@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 VERSION: Literal["2022-11-28"] = "2022-11-28"  # the default version has dropped merge_commit_sha
 PER_PAGE = 100
 MOST_PAGES = 100
+_NUMBER = re.compile("[0-9]{1,9}")
+_CURSOR = re.compile(r"[!-~]{1,500}")
 LARGEST_ANSWER = 32 * 2**20  # bytes, after decompression
 UNSAID_WAIT = 60.0  # seconds, as GitHub's documentation asks where a limit comes without a time
 CACHED_ANSWERS = 1000
@@ -122,6 +124,21 @@ class Connection:
                 return
             if following is not None and following != number + 1:
                 raise ForgeUnavailable(f"page {following} is said to follow page {number}", where=page_name)
+        raise ForgeUnavailable(f"the list has more than {MOST_PAGES} pages", where=name)
+
+    def continued(
+        self, shape: TypeAdapter[list[T]], name: str, call: Callable[[RestNamespace, str | None], Response[Any, Any]]
+    ) -> Iterator[tuple[list[T], str, str]]:
+        """As `pages`, of a list whose next page is named by a cursor and not by a number (None for the first)."""
+        cursor: str | None = None
+        for number in range(1, MOST_PAGES + 1):
+            page_name = name if number == 1 else f"{name}?page={number}"
+            response = self._send(page_name, lambda rest, after=cursor: call(rest, after))  # type: ignore[misc]
+            items = self._parsed(shape, page_name, response.content)
+            yield items, page_name, hashlib.sha256(response.content).hexdigest()
+            cursor = _named(response, "after", _CURSOR, page_name)
+            if cursor is None:
+                return
         raise ForgeUnavailable(f"the list has more than {MOST_PAGES} pages", where=name)
 
     def _send(self, name: str, call: Callable[[RestNamespace], Response[Any, Any]]) -> Response[Any, Any]:
@@ -247,16 +264,22 @@ class _Conditional(httpx.BaseTransport):
 
 
 def _next_page(response: Response[Any, Any], name: str) -> int | None:
-    """The page number of the Link header's next, None where there is none. Its address is not followed: whom we ask
-    is for the configuration to say (gate 65).
+    """The page number of the Link header's next, None where there is none."""
+    number = _named(response, "page", _NUMBER, name)
+    return int(number) if number is not None else None
+
+
+def _named(response: Response[Any, Any], parameter: str, kind: re.Pattern[str], name: str) -> str | None:
+    """What the Link header's next has for a parameter, None where nothing comes next. Its address is not followed: whom
+    we ask is for the configuration to say (gate 65).
     """
     link = response.raw_response.links.get("next")
     if link is None:
         return None
-    numbers = parse_qs(urlsplit(link.get("url", "")).query).get("page", [])
-    if len(numbers) != 1 or not re.fullmatch("[0-9]{1,9}", numbers[0]):
-        raise ForgeUnavailable("the link to the next page has no page number", where=name)
-    return int(numbers[0])
+    values = parse_qs(urlsplit(link.get("url", "")).query).get(parameter, [])
+    if len(values) != 1 or not kind.fullmatch(values[0]):
+        raise ForgeUnavailable(f"the link to the next page has no {parameter} that is one", where=name)
+    return values[0]
 
 
 def _message(body: bytes) -> str:

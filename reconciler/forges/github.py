@@ -10,11 +10,12 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from githubkit.response import Response
+from githubkit.utils import UNSET
 from pydantic import TypeAdapter
 
 from reconciler.approvals.words import DECISIVE, command_in
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_COMMITS = 250  # where /pulls/{n}/commits stops, whatever the page
+MOST_PUSHES = 1000  # that are read of one branch
 LONGEST_DESCRIPTION = 140
 LONGEST_BODY = 65_536
 WRITES_PER_MINUTE = 60  # GitHub's secondary limit is 80 requests that make content
@@ -56,6 +58,10 @@ PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so 
 
 RemoteHeads = Callable[[Sequence[str]], Mapping[str, str]]
 LocalCommits = Callable[[str, str], Sequence[CommitInfo]]
+
+
+class _NotShown(Exception):
+    """The forge has no log of a branch's movements, or does not show it to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +207,11 @@ class GitHub:
 
     def pushes(self, branch: str) -> tuple[Push, ...]:
         """Who moved a branch, newest first, of its last hundred movements; empty where the forge does not say."""
-        read = self._activity(branch)
-        return tuple(item.value() for item in read[0]) if read is not None else ()
+        try:
+            items, _, _ = next(self._activity(branch))
+        except _NotShown:
+            return ()
+        return tuple(item.value() for item in items)
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """All comments of a pull request, oldest first."""
@@ -335,7 +344,7 @@ class GitHub:
         if kept is None:
             missing: list[str] = []
             digests: list[tuple[str, str]] = []
-            kept = _Between(self._commits(pull, missing, digests), self._pushes(pull, digests), digests)
+            kept = _Between(self._commits(pull, missing, digests), self._pushes(pull, missing, digests), digests)
             known = kept.pushes is None or any(push.after == pull.head_sha for push in kept.pushes[:1])
             if known and not missing:
                 if len(self._between) >= KEPT_READINGS:
@@ -344,38 +353,42 @@ class GitHub:
             gaps += missing
         return kept
 
-    def _pushes(self, pull: PullRequest, digests: list[tuple[str, str]]) -> tuple[Push, ...] | None:
-        """Who moved the head branch since it was made, newest first, by the forge's log of the last hundred movements;
-        None where it has none or does not show it to us. It may lag behind: what is missing in it proves nothing.
+    def _pushes(self, pull: PullRequest, missing: list[str], digests: list[tuple[str, str]]) -> tuple[Push, ...] | None:
+        """Who moved the head branch since it was made, newest first, by the forge's log; None where it has none or does
+        not show it to us. It may lag behind: what is missing in it proves nothing.
         """
-        name = f"activity of {pull.head_ref}"
-        read = self._activity(pull.head_ref)
-        if read is None:
-            return None
-        items, digest = read
-        digests.append((name, digest))
         pushes: list[Push] = []
-        for push in (item.value() for item in items):
-            pushes.append(push)
-            if push.before is not None and not push.before.strip("0"):
-                break
+        try:
+            for items, name, digest in self._activity(pull.head_ref):
+                digests.append((name, digest))
+                for push in (item.value() for item in items):
+                    pushes.append(push)
+                    if push.before is not None and not push.before.strip("0"):
+                        return tuple(pushes)
+                if len(pushes) >= MOST_PUSHES:
+                    missing.append(
+                        f"{pull.head_ref} was moved more than {MOST_PUSHES} times: propose it on a new branch"
+                    )
+                    break
+        except _NotShown:
+            return None
         return tuple(pushes)
 
-    def _activity(self, branch: str) -> tuple[list[ActivityAnswer], str] | None:
-        """The last hundred movements of a branch, newest first; None where the forge does not show them to us."""
+    def _activity(self, branch: str) -> Iterator[tuple[list[ActivityAnswer], str, str]]:
+        """The movements of a branch, newest first, page by page; _NotShown where the forge does not show them to us."""
         try:
-            return self._connection.get(
+            yield from self._connection.continued(
                 answers.ACTIVITY,
                 f"activity of {branch}",
-                lambda rest: rest.repos.list_activities(
-                    self._owner, self._name, ref=f"refs/heads/{branch}", per_page=PER_PAGE
+                lambda rest, after: rest.repos.list_activities(
+                    self._owner, self._name, ref=f"refs/heads/{branch}", per_page=PER_PAGE, after=after or UNSET
                 ),
             )
         except NotFound:
-            return None
+            raise _NotShown from None
         except Failed as error:
             if error.status in (403, 422):
-                return None
+                raise _NotShown from None
             raise
 
     def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> tuple[Review, ...]:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from pygit2.enums import FileMode
 
-from reconciler.forges import FORGES, GitHub
+from reconciler.forges import FORGES, GitHub, github
 from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound
 from reconciler.model.pull_request import PullRequest, PullRequestReading, ReviewState, TimelineKind
 from reconciler.ports import Forge, NewPullRequest, RevertProposal, StatusReport
@@ -202,6 +202,39 @@ def test_it_names_who_pushed_whatever_the_commits_say(forge: Forge, served: Serv
         ("author", first),
     ]
     assert reading.lacks == ()
+
+
+def moved(served: Served, branch: str, times: int) -> int:
+    """A pull request whose branch the reviewer made, and the author moved as often."""
+    first = served.clone.commit({"app.txt": f"{branch}\n"}, served.main(), ref=None)
+    other = served.clone.commit({"app.txt": f"{branch} too\n"}, first, ref=None)
+    served.push(first, f"refs/heads/{branch}", "reviewer")
+    number = served.propose(branch)
+    for turn in range(times):
+        served.push((other, first)[turn % 2], f"refs/heads/{branch}", "author", "--force")
+    return number
+
+
+def test_every_push_is_read_since_the_branch_was_made(
+    forge: Forge, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(github, "PER_PAGE", 5)
+    reading = forge.reading(moved(served, "busy", 11))
+    assert len(reading.pushes) == 12
+    assert reading.pushes[-1].account is not None
+    assert (reading.pushes[-1].account.login, reading.pushes[-1].before) == ("reviewer", "0" * 40)
+    assert reading.gaps == ()
+    pages = [name for name, _ in reading.raw_digests if name.startswith("activity of busy")]
+    assert pages == ["activity of busy", "activity of busy?page=2", "activity of busy?page=3"]
+
+
+def test_a_branch_that_was_moved_too_often_is_not_whole(
+    forge: Forge, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(github, "PER_PAGE", 5)
+    monkeypatch.setattr(github, "MOST_PUSHES", 10)
+    reading = forge.reading(moved(served, "restless", 11))
+    assert reading.gaps == ("restless was moved more than 10 times: propose it on a new branch",)
 
 
 def test_a_commit_and_a_branch_name_their_hands_without_a_pull_request(forge: Forge, served: Served) -> None:

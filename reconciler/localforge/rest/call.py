@@ -5,6 +5,7 @@ A handler is `def handler(call: Call) -> Answer`; `endpoint` wraps it for Starle
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import uuid
@@ -130,10 +131,26 @@ class Call:
         start = (number - 1) * size
         return list(items[start : start + size]), {"Link": ", ".join(links)} if links else {}
 
+    def continued(self, items: Sequence[Any], shape: Callable[[Any], Any]) -> Answer:
+        """A page of a list that is read on by a cursor (`after`) and not by numbers."""
+        size = min(LARGEST_PAGE, max(1, _integer(self.query.get("per_page"), 30)))
+        after = self.query.get("after")
+        start = next((place for place, one in enumerate(items, 1) if _cursor(one) == after), 0) if after else 0
+        page = items[start : start + size]
+        headers = {}
+        if len(items) > start + size:
+            query = urlencode({**self.query, "per_page": size, "after": _cursor(page[-1])})
+            headers["Link"] = f'<{self.forge.api_url}{self.path}?{query}>; rel="next"'
+        return Answer([shape(one) for one in page], headers=headers)
+
     def listed(self, items: Sequence[Any], shape: Callable[[Any], Any] | None = None) -> Answer:
         """A page of a list, each item shaped only if it is on the page."""
         page, headers = self.page(items)
         return Answer([shape(item) if shape else item for item in page], headers=headers)
+
+
+def _cursor(one: Any) -> str:
+    return base64.b64encode(f"cursor:{one.id}".encode()).decode()
 
 
 def _integer(text: str | None, default: int) -> int:

@@ -115,7 +115,7 @@ def collaborator_permission(call: Call) -> Answer:
 
 
 def list_activity(call: Call) -> Answer:
-    """Newest first, as on GitHub; filters by `ref`, `actor` and `activity_type`."""
+    """Newest first and by a cursor, as on GitHub; filters by `ref`, `actor` and `activity_type`."""
     found = call.forge.database.all(Activity, repository_id=call.repository.id)
     ref = call.query.get("ref")
     if ref:
@@ -131,7 +131,7 @@ def list_activity(call: Call) -> Answer:
     if direction not in ("asc", "desc"):
         raise invalid_field("Activity", "direction")
     found.sort(key=lambda one: one.id, reverse=direction == "desc")
-    return call.listed(found, lambda one: activity_shape(call.forge, one))
+    return call.continued(found, lambda one: activity_shape(call.forge, one))
 
 
 def user_repositories(call: Call) -> Answer:
