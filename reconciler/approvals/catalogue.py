@@ -112,7 +112,7 @@ WAYS = (
     Way(65, "The address of the forge comes from what it says", P, "Only the configuration's address is asked; links and redirects are not followed."),
     Way(66, "Another host answers at the address", P, "Host keys are pinned, and the engine's id is part of the plan's digest."),
     Way(67, "Two control planes at once", P, "Leases, an exclusive lock on the host, and a signed record there of who deployed last."),
-    Way(68, "The database or the ledger is rewritten", D, "A chain with signed checkpoints, anchored outside; what is changed, cut or made anew shows."),
+    Way(68, "The database or the ledger is rewritten", D, "Rows are sealed under a key beside the database: what another wrote is not believed. With the key too, a chain with signed checkpoints, anchored outside, shows what was changed, cut or made anew."),
     Way(69, "Tricks with clocks", P, "The forge's own order and clock; words from the future and commit dates count for nothing."),
     Way(70, "Symbolic links, submodules and LFS pointers", P, "Refused below hosts, projects and operations, and in the files of the rules; git objects are read, and no link is followed."),
     Way(71, "Files from outside the tree, or from the network", P, "What is remote, absolute, interpolated, of another project or not committed is refused, most of it before Compose runs."),

@@ -16,17 +16,25 @@ SUBJECT = "server"
 
 
 def noted(parts: Parts, values: Mapping[str, Any], version: str) -> bool:
-    """Append the values, the installation's public key among them, with their digest where they or the program's
-    version are not those recorded last; whether it was. `changed` names the values that differ.
+    """Append the values, the installation's public key among them, where they or the program's version are not those
+    recorded last; whether it was.
     """
-    values = {**values, "signing_key": parts.signer.public_key}
-    now = {"digest": digest(values), "values": values, "version": version}
     latest = parts.ledger.latest("configuration", SUBJECT)
-    before: dict[str, Any] = latest.data if latest is not None else {}
-    if {name: before.get(name) for name in now} == now:
+    before: Mapping[str, Any] = latest.data if latest is not None else {}
+    entry = changed(before, {**values, "signing_key": parts.signer.public_key}, version)
+    if entry is None:
         return False
-    known: Mapping[str, Any] = before.get("values", {})
-    changed = sorted(name for name in {*known, *values} if known.get(name) != values.get(name))
-    parts.ledger.append("configuration", SUBJECT, {**now, "changed": changed}, parts.clock.now())
-    parts.progress("configuration.changed", {"changed": changed, "version": version})
+    parts.ledger.append("configuration", SUBJECT, entry, parts.clock.now())
+    parts.progress("configuration.changed", {"changed": entry["changed"], "version": version})
     return True
+
+
+def changed(before: Mapping[str, Any], values: Mapping[str, Any], version: str) -> dict[str, Any] | None:
+    """What is to be recorded after `before`: the values with their digest, and in `changed` the names of those that
+    differ. None where nothing does.
+    """
+    now = {"digest": digest(dict(values)), "values": dict(values), "version": version}
+    if {name: before.get(name) for name in now} == now:
+        return None
+    known: Mapping[str, Any] = before.get("values", {})
+    return now | {"changed": sorted(name for name in {*known, *values} if known.get(name) != values.get(name))}

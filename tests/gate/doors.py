@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from reconciler.approvals import quorum
 from reconciler.model.approval import Evidence, RuleSet
 from reconciler.model.verdict import Requirement
-from tests.gate import contents, hosts, others
+from tests.gate import contents, hosts, installation, others
 from tests.gate.answer import Answer
 from tests.gate.deciding import answer_of, decided
 from tests.gate.emergency import emergency
@@ -84,6 +84,8 @@ DOORS: Mapping[str, Door] = {
     "said": contents.said,
     "host-record": hosts.host_record,
     "trust-reset": hosts.trust_reset,
+    "row": installation.row,
+    "settings": installation.settings,
     "emergency": emergency,
     "landings": landings,
     "git": git_tricks,
