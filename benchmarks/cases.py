@@ -167,7 +167,7 @@ CASES = (
     ),
     Case(
         "decision", NO_PEER, "all evidence of an approved pull request read again, planned and judged", decision,
-        runs=40,
+        runs=100, warm_up=3, goal=Goal(p95_ms=500),
     ),
     Case(
         "change", COMPOSE_UP, "an approved change of one service: judged, applied, verified, recorded", change,

@@ -1,6 +1,5 @@
-"""SSH signatures (PROTOCOL.sshsig) by OpenSSH's own program; bootstrap makes both.
-
-Made and checked by `ssh-keygen -Y`, so that hardware keys work and an auditor needs nothing of ours.
+"""SSH signatures (PROTOCOL.sshsig) by OpenSSH's own program, for people's keys of every kind, in files, agents and
+hardware; bootstrap makes both.
 """
 
 from __future__ import annotations
@@ -16,44 +15,6 @@ from reconciler.model.errors import InvalidInput, Terminal
 
 SECONDS = 30.0
 LONGEST_SIGNATURE = 16_384  # characters; an RSA key of 16,384 bits signs in less than half of it
-
-
-@dataclass(frozen=True, slots=True)
-class InstallationKey:
-    """Implements ports.Signer with an Ed25519 key of this installation, made when it is first asked for."""
-
-    file: Path
-
-    @property
-    def public_key(self) -> str:
-        """Type and base64, as principals.yaml has keys. InvalidInput where the file is no key of ours."""
-        self._make()
-        shown = _ssh_keygen("-y", "-P", "", "-f", str(self.file))
-        if shown.returncode != 0:
-            raise InvalidInput(f"is no private key: {_last(shown.stderr)}", where=str(self.file))
-        return " ".join(shown.stdout.decode().split()[:2])
-
-    def sign(self, payload: bytes, namespace: str) -> str:
-        """The armored signature; Terminal where OpenSSH refuses."""
-        self._make()
-        made = _ssh_keygen("-Y", "sign", "-q", "-f", str(self.file), "-n", namespace, given=payload)
-        if made.returncode != 0:
-            raise Terminal(f"cannot sign: {_last(made.stderr)}", where=str(self.file))
-        return made.stdout.decode("ascii")
-
-    def _make(self) -> None:
-        """Once, by linking a finished key into its place: two processes get the same one."""
-        if self.file.exists():
-            return
-        with tempfile.TemporaryDirectory(dir=self.file.parent) as directory:
-            fresh = Path(directory, "key")
-            made = _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", "reconciler", "-f", str(fresh))
-            if made.returncode != 0:
-                raise Terminal(f"cannot make a key: {_last(made.stderr)}", where=str(self.file))
-            try:
-                os.link(fresh, self.file)
-            except FileExistsError:
-                return
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from benchmarks.cases import CASES
 from benchmarks.measuring import Figures, Times, figures, in_turns
 from benchmarks.report import NO_PEER, Goal, Measured, document, table
 
-BOTH = Measured("noop", "peer up", Figures(20.0, 3, 0.1, 80.0, 3, 0.25), Goal(ratio=0.25))
-ALONE = Measured("webhook", NO_PEER, Figures(300.0, 3, 0.1))
+TIMES = (19.0, 20.0, 21.0)
+AGAINST = Figures(20.0, 20.9, 0.1, TIMES, 80.0, (79.0, 80.0, 81.0), 0.25)
+BOTH = Measured("noop", "peer up", AGAINST, Goal(ratio=0.25))
+ALONE = Measured("webhook", NO_PEER, Figures(20.0, 20.9, 0.1, TIMES))
 
 
 def test_both_sides_take_turns_and_the_warm_up_counts_for_neither() -> None:
@@ -33,7 +36,12 @@ def test_both_sides_take_turns_and_the_warm_up_counts_for_neither() -> None:
 
 def test_a_ratio_is_of_the_medians_and_the_spread_is_of_the_noisier_side() -> None:
     found = figures(Times((0.020, 0.020, 0.020), (0.060, 0.080, 0.100)))
-    assert found == Figures(20.0, 3, 0.25, 80.0, 3, 0.25)
+    assert found == Figures(20.0, 20.0, 0.25, (20.0, 20.0, 20.0), 80.0, (60.0, 80.0, 100.0), 0.25)
+
+
+def test_of_a_hundred_runs_five_may_be_slower_than_the_p95() -> None:
+    assert figures(Times((0.1,) * 95 + (9.0,) * 5)).p95_ms < 1000
+    assert figures(Times((0.1,) * 93 + (9.0,) * 7)).p95_ms == 9000.0
 
 
 def test_one_outlier_moves_no_median() -> None:
@@ -41,7 +49,7 @@ def test_one_outlier_moves_no_median() -> None:
 
 
 def test_one_run_alone_has_no_spread() -> None:
-    assert figures(Times((0.5,))) == Figures(500.0, 1, 0.0)
+    assert figures(Times((0.5,))) == Figures(500.0, 500.0, 0.0, (500.0,))
 
 
 def test_the_document_names_case_peer_and_figures() -> None:
@@ -50,10 +58,11 @@ def test_the_document_names_case_peer_and_figures() -> None:
         "data": {
             "noop": {
                 "peer up": {
-                    "median_ms": 20.0, "runs": 3, "spread": 0.1, "peer_median_ms": 80.0, "peer_runs": 3, "ratio": 0.25,
+                    "median_ms": 20.0, "p95_ms": 20.9, "spread": 0.1, "times_ms": TIMES,
+                    "peer_median_ms": 80.0, "peer_times_ms": (79.0, 80.0, 81.0), "ratio": 0.25,
                 }
             },
-            "webhook": {"none": {"median_ms": 300.0, "runs": 3, "spread": 0.1}},
+            "webhook": {"none": {"median_ms": 20.0, "p95_ms": 20.9, "spread": 0.1, "times_ms": TIMES}},
         },
     }  # fmt: skip
 
@@ -61,11 +70,13 @@ def test_the_document_names_case_peer_and_figures() -> None:
 @pytest.mark.parametrize(
     ("goal", "found", "met"),
     [
-        (Goal(ratio=0.25), Figures(20.0, 3, 0.1, 80.0, 3, 0.25), True),
-        (Goal(ratio=0.25), Figures(21.0, 3, 0.1, 80.0, 3, 0.262), False),
-        (Goal(ratio=0.25), Figures(1.0, 3, 0.1), False),
-        (Goal(median_ms=150), Figures(149.9, 3, 0.1), True),
-        (Goal(median_ms=150), Figures(150.0, 3, 0.1), False),
+        (Goal(ratio=0.25), AGAINST, True),
+        (Goal(ratio=0.25), replace(AGAINST, ratio=0.262), False),
+        (Goal(ratio=0.25), Figures(1.0, 1.0, 0.1, (1.0,)), False),
+        (Goal(median_ms=150), Figures(149.9, 900.0, 0.1, ()), True),
+        (Goal(median_ms=150), Figures(150.0, 150.0, 0.1, ()), False),
+        (Goal(p95_ms=500), Figures(100.0, 499.0, 0.1, ()), True),
+        (Goal(p95_ms=500), Figures(100.0, 500.0, 0.1, ()), False),
     ],
 )
 def test_a_goal_is_met_or_not(goal: Goal, found: Figures, met: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.errors import InvalidInput
-from reconciler.signatures import InstallationKey, SshSignatures
+from reconciler.signatures import InstallationKey, PersonalKey, SshSignatures
 
 SAID = b"reconciler\n1\n"
 
@@ -53,8 +53,10 @@ def test_a_signature_names_the_key_that_made_it(key: InstallationKey, other: Ins
 def test_the_other_kinds_of_keys_verify(tmp_path: Path, kind: str) -> None:
     file = tmp_path / kind
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(file)], check=True)
-    key = InstallationKey(file)
+    key = PersonalKey(file)
     signature = key.sign(SAID, "n")
+    with pytest.raises(InvalidInput, match="it is not Ed25519"):
+        InstallationKey(file).sign(SAID, "n")
     assert SshSignatures().signer_of(SAID, signature, "n", (key.public_key,)) == key.public_key
 
 
