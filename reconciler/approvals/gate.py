@@ -163,6 +163,7 @@ def attestation(evidence: Evidence, approvals: tuple[Approval, ...]) -> str:
                     "origin": rule_set.origin,
                     "policy": rule_set.verdict.policy_digest,
                     "requirements": [[r.approvals, r.from_group, r.rule] for r in rule_set.verdict.requirements],
+                    "waived": list(rule_set.verdict.waived),
                 }
                 for rule_set in evidence.rule_sets
             ],

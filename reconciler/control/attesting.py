@@ -73,6 +73,7 @@ def _plan(steps: Mapping[str, Line]) -> dict[str, Any]:
         "images": started.data.get("images"),
         "engines": started.data.get("engines"),
         "policies": facts.get("policies"),
+        "waived": facts.get("waived"),
         "posted": {**posted.place, "comment": posted.data["comment"], "at": posted.data["updated_at"]}
         if posted is not None
         else None,

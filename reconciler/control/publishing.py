@@ -158,6 +158,7 @@ def record_gate(parts: Parts, subject: str, found: Evidence, gate: Gate) -> None
         **_pushed(found.reading),
         "landing": _landing(found.landing),
         "policies": {rules.origin: rules.verdict.policy_digest for rules in found.rule_sets},
+        "waived": {rules.origin: list(rules.verdict.waived) for rules in found.rule_sets if rules.verdict.waived},
         "plans": {str(plan.target): plan.digest for plan in found.plans},
         "decision": decision(gate),
     }

@@ -52,3 +52,8 @@ class Verdict:
     def denied(self) -> tuple[Finding, ...]:
         """The findings that stop it."""
         return tuple(f for f in self.findings if f.severity is Severity.DENY)
+
+    @property
+    def waived(self) -> tuple[str, ...]:
+        """What would stop it and was allowed by an accepted waiver: digests of findings, sorted."""
+        return tuple(sorted({f.digest for f in self.findings if f.waived and f.digest is not None}))

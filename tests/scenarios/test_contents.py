@@ -101,10 +101,14 @@ def test_what_reaches_for_the_host_runs_once_it_is_waived_and_not_before(stage: 
     stage.run()
     assert stage.gate(number) == {"outcome": "open"}, stage.gate(number)
     assert "waived: the worker sets up its own routes" in comment(stage, number)
-    stage.reviewer.merge(number)
+    merged = stage.reviewer.merge(number)
     report = stage.run()
     assert not report["failures"], report["failures"]
     assert (stage.status()["sync"], capabilities(stage)) == ("Synced", ["CAP_NET_ADMIN"])
+    decided = stage.parts.ledger.latest("gate", f"landing/{merged}/{PRODUCTION}")
+    assert decided is not None
+    (waived,) = {digest for found in decided.data["facts"]["waived"].values() for digest in found}
+    assert line.startswith(f"- {{finding: {waived[:32]},")
 
 
 def test_merged_in_spite_of_it_nothing_of_it_runs_and_the_ledger_says_why(stage: Stage) -> None:

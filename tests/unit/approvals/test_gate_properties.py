@@ -12,6 +12,7 @@ from reconciler.approvals import decide
 from reconciler.approvals.provenance import unavailable
 from reconciler.model.approval import Evidence, Open, Reason
 from reconciler.model.pull_request import ReviewState, TimelineEvent, TimelineKind
+from reconciler.model.verdict import Finding, Severity
 from reconciler.reports.gate import gate_text, refusal_json
 from tests.unit.approvals.evidence import ACCOUNTS, NOW, commit, evidence, review, sha, time_of
 
@@ -115,6 +116,19 @@ def test_the_attestation_covers_the_raw_answers() -> None:
     assert isinstance(one, Open)
     assert isinstance(other, Open)
     assert one.attestation != other.attestation
+
+
+def test_the_attestation_covers_what_was_waived() -> None:
+    whole = evidence()
+    finding = Finding("cap-add", Severity.NOTE, "waived: why", gate=78, digest="a" * 64, waived=True)
+    for findings in ((finding,), (replace(finding, waived=False),)):
+        rule_sets = tuple(
+            replace(rules, verdict=replace(rules.verdict, findings=findings)) for rules in whole.rule_sets
+        )
+        one, other = (decide(found, DECIDED_AT) for found in (whole, replace(whole, rule_sets=rule_sets)))
+        assert isinstance(one, Open)
+        assert isinstance(other, Open)
+        assert (one.attestation != other.attestation) is findings[0].waived
 
 
 def test_waiting_names_who_may_still_approve() -> None:
