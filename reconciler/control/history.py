@@ -50,8 +50,9 @@ def steps(parts: Parts, repository: int, verified: str, tip: str) -> tuple[Step,
     UntrustedHistory (gate 39) when the tip does not come after it.
     """
     if not _is_ancestor(parts, verified, tip):
+        reason = approvals.rewound(verified, tip)
         raise UntrustedHistory(
-            approvals.rewound(verified, tip).text,
+            f"{reason.text} (gate {reason.rule})",
             hint="put the branch back, or undo by a revert pull request",
         )
     commits = parts.source.first_parents(verified, tip)

@@ -365,6 +365,38 @@ def held_by(stage: Stage, rule: int, commit: str, name: EnvironmentName = PRODUC
     assert f"(gate {rule})" in json.loads(entry.body)["data"]["reason"]
 
 
+def test_an_evil_merge_brings_in_what_nobody_saw(calm: Stage) -> None:
+    """The approved pull request, merged by hand with something more in the merge commit: the forge calls it merged."""
+    number = calm.propose_and_approve(greet("shown"), "agent/evil")
+    with nothing_applied(calm):
+        clone = calm.operator.checkout("evil")
+        calm.operator.git("merge", "--no-ff", "--no-commit", "origin/agent/evil")
+        greet("not shown")(clone)
+        evil = calm.operator.commit("Merge agent/evil")
+        calm.operator.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+        assert calm.author.pull(number)["merged"]
+        held_by(calm, 36, evil)
+    reverted(calm, evil)
+
+
+def test_a_branch_that_is_put_back_takes_nothing_back(calm: Stage) -> None:
+    """Somebody forces the deploy branch to before what was deployed; it goes on when it is put right again."""
+    landed = calm.land(greet("forward"), "agent/forward")
+    calm.run()
+    assert calm.greeting() == "forward"
+    with nothing_applied(calm):
+        calm.operator.checkout("back")
+        back = calm.operator.git("rev-parse", f"{landed}^1")
+        calm.operator.git("push", "--quiet", "--force", "origin", f"{back}:refs/heads/main")
+        held_by(calm, 39, back)
+        calm.operator.git("push", "--quiet", "--force", "origin", f"{landed}:refs/heads/main")
+        calm.run()
+        assert calm.status()["hold"] is None
+    number = calm.propose_and_approve(greet("first"), "agent/as-it-was")
+    calm.reviewer.merge(number)
+    assert not calm.run()["failures"]
+
+
 def test_a_direct_push_holds_what_it_touches_and_nothing_else(calm: Stage) -> None:
     with nothing_applied(calm):
         direct = pushed_to_main(calm, greet("pushed directly"))
