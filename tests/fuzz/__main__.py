@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from random import Random
 from types import FrameType
 
-from tests.fuzz.doors import DOORS, Door
+from tests.fuzz.door import Door
+from tests.fuzz.doors import DOORS
 from tests.fuzz.mutation import Mutator
 
 LONGEST = 5.0
