@@ -10,6 +10,8 @@ from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
 
+from tests.fuzz.repository import digest_of_section
+
 Replacement = Callable[[Any], Any]
 """What takes the place of what is there."""
 
@@ -44,6 +46,7 @@ BREAKS: Mapping[str, tuple[str, Replacement]] = {
     "models": ("reconciler.policy.contents.privilege:NAMESPACES", lambda _: {}),
     "changes": ("reconciler.policy.unseen:longest", lambda _: len),
     "plans": ("reconciler.diff.planning:definition_digest", lambda _: lambda service: service.name),
+    "markers": ("reconciler.reports.comment:digest_bytes", lambda digest: lambda data: digest_of_section()),
     "ledger": (
         "reconciler.model.chain:digest_bytes",
         lambda digest: lambda data: digest(re.sub(rb'"n":[^}]*}', b'"n":1}', data)),

@@ -33,6 +33,7 @@ from reconciler.model.principal import Person, Principals
 from reconciler.model.revision import FileKind, Tree
 from reconciler.model.verdict import Finding, Verdict
 from reconciler.policy import PolicyRequest, Removal, Surroundings, TargetFacts, evaluate, running, unseen
+from reconciler.reports.comment import plan_section, read_marker
 from reconciler.sources.git import _info
 from reconciler.sources.trees import TreeLimits, differing_paths, read_tree
 from tests.builders import FINGERPRINTER, a_bundle, a_network, a_service, a_target, a_volume, deployed, resolutions
@@ -608,6 +609,7 @@ def plans(mutator: Mutator) -> None:
     again = decode_plan(json.loads(json.dumps(encode_plan(one))))
     if again.digest != one.digest or carried_out(wanted, again) != carried_out(wanted, one):
         raise AssertionError("the stored plan is another one")
+    shown(wanted, one)
     state = deployed(live)
     strange = tuple(replace(c, labels={}) if c.service == "db" else c for c in state.containers)
     mixed = replace(state, containers=tuple(chance.sample(strange, len(strange))))
@@ -619,11 +621,49 @@ def plans(mutator: Mutator) -> None:
         raise AssertionError("the order in which containers are listed changes the plan")
 
 
+HEAD = "a" * 40
+
+
+def shown(wanted: DesiredTarget, plan: Plan) -> None:
+    """Whatever a plan names, its comment says which plan it is, and nothing in it looks like somebody else's."""
+    section = plan_section(HEAD, [plan])
+    found = read_marker(section.text)
+    if found is None or not found.intact or dict(found.digests) != {str(wanted.target): plan.digest}:
+        raise AssertionError(f"the comment of a plan is read back as {found}")
+
+
+@cache
+def whole_section() -> str:
+    wanted, live = target_of(SERVICES), target_of({**SERVICES, "web": {**WEB, "image": "demo:0"}})
+    assert wanted is not None
+    assert live is not None
+    return plan_section(HEAD, [plan_between(wanted, live)]).text
+
+
+def markers(mutator: Mutator) -> None:
+    """A comment that looks like ours, edited by whoever may: intact where the plan in it is as we wrote it."""
+    whole = whole_section().encode()
+    nested = b'{"a":' * 3000 + b"1" + b"}" * 3000
+    body = mutator.data(whole, (whole, nested, b'targets={"a":[]}', b"<!--", b"-->\n")).decode(errors="replace")
+    found = read_marker(body)
+    if found is not None and found.intact and found.section == digest_of_section():
+        kept = whole_section().split("\n", 1)[1]
+        if kept.strip() not in body.replace("\r\n", "\n"):
+            raise AssertionError(f"{body!r} is taken for what we wrote")
+
+
+def digest_of_section() -> str:
+    found = read_marker(whole_section())
+    assert found is not None
+    return found.section
+
+
 DOORS = (
     Door("files", 0.03, files),
     Door("compose", 0.04, compose),
     Door("objects", 0.03, objects),
     Door("models", 0.03, model),
     Door("changes", 0.05, changed_files),
-    Door("plans", 0.03, plans),
+    Door("plans", 0.02, plans),
+    Door("markers", 0.02, markers),
 )

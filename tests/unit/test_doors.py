@@ -20,7 +20,7 @@ ENOUGH = {
     "webhooks": 1500, "answers": 350, "comments": 250, "messages": 250, "consents": 250, "http": 60, "engine": 150,
     "commands": 1500, "host records": 250, "files": 60, "compose": 250, "objects": 150, "models": 60, "changes": 1000,
     "plans": 510, "ledger": 1500, "checkpoints": 400, "witness": 100, "signatures": 500, "resets": 500, "glass": 500,
-    "database": 60, "plan records": 500, "settings": 150,
+    "database": 60, "plan records": 500, "settings": 150, "markers": 300,
 }  # fmt: skip
 """Inputs for each door: so many that it finds what is broken behind it."""
 
