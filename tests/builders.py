@@ -249,8 +249,8 @@ def _host_config(target: DesiredTarget, wanted: Mapping[str, Any]) -> dict[str, 
         "Devices": [
             {
                 "PathOnHost": d["source"],
-                "PathInContainer": d.get("target", d["source"]),
-                "CgroupPermissions": d.get("permissions", "rwm"),
+                "PathInContainer": d.get("target") or d["source"],
+                "CgroupPermissions": d.get("permissions") or "rwm",
             }
             for d in wanted.get("devices") or ()
         ],

@@ -15,7 +15,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reconciler"
 
-PURE = ("model", "desired", "diff", "policy", "approvals", "reports", "compose.arguments", "hosts.engine_output")
+PURE = (
+    "model",
+    "desired",
+    "diff",
+    "policy",
+    "approvals",
+    "reports",
+    "compose.arguments",
+    "hosts.engine_output",
+    "hosts.sections",
+)
 ADAPTERS = ("forges", "sources", "compose", "hosts", "simulation", "storage", "workflows", "secrets", "notifications")
 FACES = ("cli", "api", "mcp", "web", "worker")
 
@@ -99,7 +109,7 @@ def test_the_contracts_bite(tmp_path: Path, module: str, line: str, broken: str)
         directory.mkdir(parents=True, exist_ok=True)
     for directory in [tmp_path / "reconciler", *(tmp_path / "reconciler").rglob("*")]:
         (directory / "__init__.py").touch()
-    for name in ("compose/arguments", "hosts/engine_output"):
+    for name in ("compose/arguments", "hosts/engine_output", "hosts/sections"):
         shutil.rmtree(tmp_path / "reconciler" / name)
         (tmp_path / "reconciler" / f"{name}.py").touch()
     (tmp_path / "reconciler" / module).write_text(line + "\n")

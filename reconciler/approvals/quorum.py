@@ -142,10 +142,10 @@ def held(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
 
 def reviewers_who_matter(evidence: Evidence) -> tuple[Account, ...]:
     """Accounts of registered persons (under any version of the rules) who said something and may write, or might when
-    they were first heard: nobody is demoted out of an objection (19). A role that is not known counts as writing,
-    because an objection is not lost for want of an answer.
+    they were first heard: nobody is demoted out of an objection (19). A role that is not known, now or then, counts as
+    writing, because an objection is not lost for want of an answer.
     """
-    heard = {seen.account for seen in evidence.first_seen if seen.role in WRITERS}
+    heard = {seen.account for seen in evidence.first_seen if seen.role is None or seen.role in WRITERS}
     accounts: dict[int, Account] = {}
     for word in (*reviews_in(evidence), *commands_in(evidence)):
         account = word.account

@@ -50,6 +50,8 @@ _REFUSED = {
 _RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[0-9]{1,9})?")
 _RESERVED_LABELS = ("com.docker.compose.", "dev.reconciler.")
 _NAMESPACES = ("network_mode", "ipc", "pid")
+MOST_REPLICAS = 1_000
+"""Containers of one service: each has a name in the plan, and a number that is out of all reason has no end of them."""
 
 # Numbers of the gate's list
 OUTSIDE = 71
@@ -277,6 +279,9 @@ class _Work:
                     f"service '{name}': security_opt '{option}' names a profile, which Compose would read from our disk"
                 )
                 self.problem(f"{path}.security_opt", text, "leave it to the engine's own profile", OUTSIDE)
+        if not 0 <= _replicas(service) <= MOST_REPLICAS:
+            text = f"service '{name}': {_replicas(service)} containers are asked for, and {MOST_REPLICAS} are the most"
+            self.problem(f"{path}.{'scale' if 'scale' in service else 'deploy.replicas'}", text, "ask for fewer")
         if "blkio_config" in result:
             result["blkio_config"] = _readable_devices(result["blkio_config"])
         self._image(path, name, service, images, result)

@@ -161,7 +161,7 @@ class Connection:
             raise ForgeUnavailable(
                 self._clean(f"{type(cause).__name__}: {cause}"), where=name, hint=f"is {self.api} reachable?"
             ) from None
-        except ValueError as error:  # a Retry-After that is no number, a body that githubkit itself refuses to send
+        except (ValueError, OverflowError, TypeError) as error:  # odd limits, a message that is no text, a body to send
             raise ForgeUnavailable(self._clean(f"not understood: {error}"), where=name) from None
         if not response.is_success:
             raise self._failure(name, response.status_code, response.content)
@@ -273,10 +273,13 @@ def _named(response: Response[Any, Any], parameter: str, kind: re.Pattern[str], 
     """What the Link header's next has for a parameter, None where nothing comes next. Its address is not followed: whom
     we ask is for the configuration to say (gate 65).
     """
-    link = response.raw_response.links.get("next")
-    if link is None:
-        return None
-    values = parse_qs(urlsplit(link.get("url", "")).query).get(parameter, [])
+    try:
+        link = response.raw_response.links.get("next")
+        if link is None:
+            return None
+        values = parse_qs(urlsplit(link.get("url", "")).query).get(parameter, [])
+    except ValueError:
+        values = []
     if len(values) != 1 or not kind.fullmatch(values[0]):
         raise ForgeUnavailable(f"the link to the next page has no {parameter} that is one", where=name)
     return values[0]
@@ -286,7 +289,7 @@ def _message(body: bytes) -> str:
     """GitHub's own words in an error answer; nothing of a page that a proxy made."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(answer, dict):
         return ""

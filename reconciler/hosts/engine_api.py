@@ -129,7 +129,7 @@ class EngineApi:
             if response.status != 200:
                 raise self._refusal(response)
             try:
-                answers.append(json.loads(response.body))
+                answers.append(engine_output.parsed(response.body))
             except ValueError as error:
                 raise HostUnreachable("the engine's answer is not JSON", where=self._where) from error
         return answers

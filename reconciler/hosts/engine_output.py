@@ -7,11 +7,14 @@ understood is an error that names the field; nothing is guessed.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from reconciler.hosts.sections import CONFIG, ENDPOINT, HOST_CONFIG, MOUNT, Kind, misfit
 from reconciler.model.errors import Terminal
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.observed import (
@@ -30,6 +33,9 @@ PROJECT_LABEL = "com.docker.compose.project"
 _STATUSES = frozenset({"created", "running", "paused", "restarting", "removing", "exited", "dead"})
 _HEALTHS = frozenset({"", "none", "starting", "healthy", "unhealthy"})
 _LOWEST_API = (1, 41)
+_COUNT = re.compile("[0-9]{1,9}")
+_LONGEST_GRACE = 24 * 3600  # seconds; what is longer is no grace but a container that nothing stops
+_ID = re.compile("sha256:[0-9a-f]{64}")
 
 
 class NotUnderstood(Terminal):
@@ -38,9 +44,34 @@ class NotUnderstood(Terminal):
     code = "ENGINE_NOT_UNDERSTOOD"
 
 
-def api_version(version: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """Of an image on the host: its id, its tags and its digests, each with the repository."""
+
+    id: str
+    tags: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+def parsed(body: bytes) -> Any:
+    """The value of a JSON answer; ValueError for what is none, or what could not be written as JSON again."""
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant)  # strictly, which json would not do
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # half a character has no bytes
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    return value
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def api_version(version: Any) -> str:
     """The API version to speak: 1.41, so that every engine answers in one shape, or the engine's lowest above it."""
-    highest, lowest = _version(version, "ApiVersion"), _version(version, "MinAPIVersion")
+    answer = _mapping(version, "version")
+    highest, lowest = _version(answer, "ApiVersion"), _version(answer, "MinAPIVersion")
     if highest < _LOWEST_API:
         raise NotUnderstood(
             f"the engine speaks API {highest[0]}.{highest[1]} at most; 1.41 (Docker 20.10) is needed",
@@ -50,12 +81,13 @@ def api_version(version: Mapping[str, Any]) -> str:
     return f"{chosen[0]}.{chosen[1]}"
 
 
-def identity(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineIdentity:
+def identity(version: Any, info: Any) -> EngineIdentity:
     """From GET /version and GET /info."""
-    options = _texts(info, "SecurityOptions", "info")
+    answer = _mapping(info, "info")
+    options = _texts(answer, "SecurityOptions", "info")
     return EngineIdentity(
-        id=_text(info, "ID", "info"),
-        version=_text(version, "Version", "version"),
+        id=_text(answer, "ID", "info"),
+        version=_text(_mapping(version, "version"), "Version", "version"),
         api_version=api_version(version),
         rootless=any(option.split(",")[0] == "name=rootless" for option in options),
     )
@@ -105,10 +137,11 @@ def container(inspected: Any, fingerprinter: Fingerprinter, scope: str) -> Obser
     config = _required(answer, "Config", at)
     labels = _labels(config, at)
     number = labels.get("com.docker.compose.container-number", "0")
-    if not number.isdigit():
+    if not _COUNT.fullmatch(number):
         raise NotUnderstood(f"container number '{number}' is not a number", where=at)
     settings = _required(answer, "NetworkSettings", at)
     networks = _mapping(settings.get("Networks"), f"{at}: Networks")
+    endpoints = {key: _section(value, ENDPOINT, f"{at}: network {key}") for key, value in sorted(networks.items())}
     return ObservedContainer(
         id=_text(answer, "Id", at),
         name=name,
@@ -120,10 +153,10 @@ def container(inspected: Any, fingerprinter: Fingerprinter, scope: str) -> Obser
         state=_state(_required(answer, "State", at), _number(answer, "RestartCount", at), at),
         labels=labels,
         environment=_environment(config, fingerprinter, scope, at),
-        config={key: value for key, value in config.items() if key != "Env"},
-        host_config=_required(answer, "HostConfig", at),
-        mounts=tuple(_mapping(mount, f"{at}: Mounts") for mount in _list(answer, "Mounts", at)),
-        networks={key: _mapping(value, f"{at}: network {key}") for key, value in sorted(networks.items())},
+        config=_section({key: value for key, value in config.items() if key != "Env"}, CONFIG, f"{at}: Config"),
+        host_config=_section(_required(answer, "HostConfig", at), HOST_CONFIG, f"{at}: HostConfig"),
+        mounts=tuple(_section(mount, MOUNT, f"{at}: Mounts") for mount in _list(answer, "Mounts", at)),
+        networks=endpoints,
         created_at=_text(answer, "Created", at),
     )
 
@@ -189,8 +222,49 @@ def image(inspected: Any, fingerprinter: Fingerprinter, scope: str) -> ObservedI
         tags=tuple(sorted(tag for tag in _texts(answer, "RepoTags", at) if tag != "<none>:<none>")),
         digests=tuple(sorted(d for d in _texts(answer, "RepoDigests", at) if not d.startswith("<none>@"))),
         environment=_environment(config, fingerprinter, scope, at),
-        config={key: value for key, value in config.items() if key != "Env"},
+        config=_section({key: value for key, value in config.items() if key != "Env"}, CONFIG, f"{at}: Config"),
     )
+
+
+def named_image(inspected: Any) -> NamedImage:
+    """From GET /images/{name}/json, where only its names matter. What is deployed by its id has a whole one."""
+    answer = _mapping(inspected, "image")
+    number = _text(answer, "Id", "image")
+    if not _ID.fullmatch(number):
+        raise NotUnderstood(f"the image id '{number[:80]}'", where="image")
+    return NamedImage(number, tuple(_texts(answer, "RepoTags", "image")), tuple(_texts(answer, "RepoDigests", "image")))
+
+
+def digest_of_registry(answer: Any) -> str | None:
+    """The digest in GET /distribution/{name}/json, None where there is none that can be deployed."""
+    found = _mapping(_mapping(answer, "registry").get("Descriptor"), "registry: Descriptor").get("digest")
+    return found if isinstance(found, str) and _ID.fullmatch(found) else None
+
+
+def owner(inspected: Any, what: str) -> Mapping[str, str]:
+    """The labels of a network or volume that is there already."""
+    return _labels(_mapping(inspected, what), what)
+
+
+def named(listing: Any, name: str) -> Mapping[str, Any] | None:
+    """The first entry of a listing with exactly this name."""
+    return next((entry for entry in _entries(listing or [], "networks") if entry.get("Name") == name), None)
+
+
+def to_stop(inspected: Any) -> tuple[str, str, int]:
+    """Of a container that is to go: its id, its state, and its own seconds of grace (10 where it has none)."""
+    answer = _mapping(inspected, "container")
+    own = _mapping(answer.get("Config"), "container: Config").get("StopTimeout")
+    grace = own if isinstance(own, int) and not isinstance(own, bool) and 0 <= own <= _LONGEST_GRACE else 10
+    found = _text(answer, "Id", "container"), _text(_required(answer, "State", "container"), "Status", "container")
+    return (*found, grace)
+
+
+def log_source(inspected: Any) -> tuple[str, bool, Mapping[str, Any]]:
+    """Of a container whose log is read: the image's id, whether it has a terminal, and its Config."""
+    answer = _mapping(inspected, "container")
+    config = _mapping(answer.get("Config"), "container: Config")
+    return _text(answer, "Image", "container"), config.get("Tty") is True, config
 
 
 def state(
@@ -218,15 +292,15 @@ def state(
     )
 
 
-def environment_values(config: Mapping[str, Any] | None) -> Mapping[str, str]:
+def environment_values(config: Any) -> Mapping[str, str]:
     """The clear environment of an inspected Config, for masking it in logs and for nothing else."""
-    return dict(_pairs(config or {}, "environment"))
+    return dict(_pairs(_mapping(config, "Config"), "environment"))
 
 
 def message(body: bytes) -> str:
     """The engine's own words in an error answer."""
     try:
-        answer = json.loads(body)
+        answer = parsed(body)
     except ValueError:
         return body.decode("utf-8", "replace")
     text = answer.get("message") if isinstance(answer, dict) else None
@@ -294,7 +368,7 @@ def _published(port: Any) -> Iterable[str]:
 def _version(answer: Mapping[str, Any], key: str) -> tuple[int, int]:
     text = _text(answer, key, "version")
     major, _, minor = text.partition(".")
-    if not (major.isdigit() and minor.isdigit()):
+    if not (_COUNT.fullmatch(major) and _COUNT.fullmatch(minor)):
         raise NotUnderstood(f"{key} '{text}'", where="version")
     return int(major), int(minor)
 
@@ -320,6 +394,15 @@ def _required(answer: Mapping[str, Any], key: str, at: str) -> Mapping[str, Any]
     if not isinstance(answer.get(key), dict):
         raise NotUnderstood(f"{key} is missing", where=at)
     return _mapping(answer[key], at)
+
+
+def _section(value: Any, kinds: Mapping[str, Kind], at: str) -> Mapping[str, Any]:
+    """A part of an inspect answer whose values are all of the kind that the comparison expects."""
+    section = _mapping(value, at)
+    wrong = misfit(section, kinds)
+    if wrong is not None:
+        raise NotUnderstood(f"{wrong} is not what an engine says there", where=at)
+    return section
 
 
 def _mapping(value: Any, at: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ http.client cannot pipeline, and one round trip per container would make an obse
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from reconciler.model.errors import HostUnreachable
 
 LARGEST_BODY = 64 << 20
 _LARGEST_HEAD = 64 << 10
+_STATUS = re.compile("[1-9][0-9]{2}")
+_LENGTH = re.compile("[0-9]{1,18}")
+_CHUNK = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
 class Stream(Protocol):
@@ -126,7 +130,7 @@ class HttpStream:
     def _head(self, reader: _Reader) -> tuple[int, dict[str, str]]:
         lines = reader.until(b"\r\n\r\n", _LARGEST_HEAD).decode("latin-1").split("\r\n")
         words = lines[0].split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not _STATUS.fullmatch(words[1]):
             raise HostUnreachable("what answers at the engine's socket does not speak HTTP", where=self._where)
         headers = {}
         for line in lines[1:]:
@@ -139,10 +143,9 @@ class HttpStream:
     def _chunks(self, reader: _Reader, take: Callable[[bytes], None]) -> None:
         while True:
             text = reader.until(b"\r\n", 1024).split(b";")[0].strip()
-            try:
-                size = int(text, 16)
-            except ValueError as error:
-                raise HostUnreachable("the engine's answer is not in chunks as it says", where=self._where) from error
+            if not _CHUNK.fullmatch(text):
+                raise HostUnreachable("the engine's answer is not in chunks as it says", where=self._where)
+            size = int(text, 16)
             if size == 0:
                 while reader.until(b"\r\n", _LARGEST_HEAD):
                     pass
@@ -151,7 +154,7 @@ class HttpStream:
             reader.until(b"\r\n", 2)
 
     def _length(self, reader: _Reader, take: Callable[[bytes], None], text: str) -> None:
-        if not text.isdigit():
+        if not _LENGTH.fullmatch(text):
             raise HostUnreachable("the engine's answer has no readable length", where=self._where)
         reader.exactly(int(text), take)
 

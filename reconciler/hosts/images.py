@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from reconciler.hosts import engine_output
 from reconciler.hosts.engine_api import EngineApi, EngineRefused
+from reconciler.hosts.engine_output import NamedImage
 from reconciler.model.errors import HostUnreachable, Retryable, Terminal
 from reconciler.model.observed import ImageResolution, MissingImage, ResolvedImage
 from reconciler.model.redaction import printable
@@ -50,15 +51,16 @@ def resolve(api: EngineApi, references: Sequence[str]) -> Mapping[str, ImageReso
     """What the host has counts first, so that an answer does not depend on a registry being up; then the registry."""
     wanted = tuple(dict.fromkeys(references))
     asked = [reference for reference in wanted if is_reference(reference)]
-    local = dict(zip(asked, api.get([_inspect(_on_host(reference)) for reference in asked]), strict=True))
+    found_there = api.get([_inspect(_on_host(reference)) for reference in asked])
+    local = {reference: _named(answer) for reference, answer in zip(asked, found_there, strict=True)}
     answers: dict[str, ImageResolution] = {}
     for reference in wanted:
         if reference not in local:
             answers[reference] = MissingImage(reference, "not an image reference that a registry could have")
         else:
             found = local[reference]
-            here = found is not None and _is_named(reference, found)
-            answers[reference] = _local(reference, found) if here else _remote(api, reference)
+            here = found if found is not None and _is_named(reference, found) else None
+            answers[reference] = _remote(api, reference) if here is None else _local(reference, here)
     return answers
 
 
@@ -109,18 +111,22 @@ def repository(text: str) -> str:
     return f"{first}/{rest}"
 
 
-def _is_named(reference: str, image: Mapping[str, Any]) -> bool:
+def _named(inspected: Any) -> NamedImage | None:
+    return None if inspected is None else engine_output.named_image(inspected)
+
+
+def _is_named(reference: str, image: NamedImage) -> bool:
     """Whether the image really has that tag: the engine also takes a name like `cafe` for the start of an id."""
     parsed = _parse(reference)
     if parsed is None or parsed.digest:
         return True
     wanted = (repository(parsed.repository), parsed.tag or "latest")
-    found = (tag.rpartition(":") for tag in image.get("RepoTags") or ())
+    found = (tag.rpartition(":") for tag in image.tags)
     return any((repository(name), tag) == wanted for name, _, tag in found)
 
 
-def _local(reference: str, image: Mapping[str, Any]) -> ResolvedImage:
-    number = str(image["Id"])
+def _local(reference: str, image: NamedImage) -> ResolvedImage:
+    number = image.id
     parsed = _parse(reference)
     if _ID.match(reference) or parsed is None:
         return ResolvedImage(reference, number, number, True)
@@ -128,7 +134,7 @@ def _local(reference: str, image: Mapping[str, Any]) -> ResolvedImage:
         return ResolvedImage(reference, f"{parsed.repository}@{parsed.digest}", number, True)
     wanted = repository(parsed.repository)
     digests = []
-    for entry in image.get("RepoDigests") or ():
+    for entry in image.digests:
         name, _, value = entry.partition("@")
         if repository(name) == wanted and _ID.match(value):
             digests.append(value)
@@ -144,17 +150,16 @@ def _remote(api: EngineApi, reference: str) -> ImageResolution:
     path = f"/distribution/{quote(name, safe='/:@')}/json"
     try:
         response = api.call("GET", path, timeout=_REGISTRY_SECONDS)
-        answer = json.loads(response.body)
-        digest = answer["Descriptor"]["digest"]
+        digest = engine_output.digest_of_registry(engine_output.parsed(response.body))
     except EngineRefused as error:
         return MissingImage(reference, f"not on the host, and its registry does not give it: {_said(error.text)}")
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise HostUnreachable("the engine's answer about a registry is not understood") from error
-    if not isinstance(digest, str) or not _ID.match(digest) or (parsed.digest and digest != parsed.digest):
+    if digest is None or (parsed.digest and digest != parsed.digest):
         return MissingImage(reference, "its registry gives no digest that can be deployed")
     deploy_as = f"{parsed.repository}@{digest}"
-    (found,) = api.get([_inspect(deploy_as)])
-    return ResolvedImage(reference, deploy_as, None if found is None else str(found["Id"]), found is not None)
+    found = _named(api.get([_inspect(deploy_as)])[0])
+    return ResolvedImage(reference, deploy_as, None if found is None else found.id, found is not None)
 
 
 def _parse(text: str) -> _Reference | None:
@@ -188,7 +193,7 @@ class _Progress:
         *lines, self._rest = (self._rest + piece)[-(1 << 20) :].split(b"\n")
         for line in lines:
             try:
-                entry = json.loads(line)
+                entry = engine_output.parsed(line)
             except ValueError:
                 continue
             if isinstance(entry, dict) and "error" in entry:

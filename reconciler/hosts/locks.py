@@ -7,6 +7,7 @@ the process ends, and the kernel frees the lock: nothing is left to clean up.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from reconciler.model.redaction import printable
 from reconciler.model.target import Target
 
 _SECONDS = 20.0
+_HELD = re.compile("held ([1-9][0-9]{0,17}) [0-9]+")
 
 # $1 <directory>, $2 the lock's file name, $3 owner. The file keeps "generation pid owner" of the last holder.
 _HOLD = r"""
@@ -58,8 +60,9 @@ def hold(connection: Connection, directory: str, target: Target, owner: str) -> 
     deadline = time.monotonic() + _SECONDS
     with connection.session(command, deadline) as channel:
         line = _first_line(channel, connection, deadline)
-        if line.startswith("held "):
-            yield HeldLock(channel, connection, int(line.split()[1]))
+        held = _HELD.fullmatch(line)
+        if held is not None:
+            yield HeldLock(channel, connection, int(held[1]))
             return
         if line.startswith("busy"):
             holder = printable(line.removeprefix("busy").strip())[:200] or "unknown"

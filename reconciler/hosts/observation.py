@@ -75,15 +75,15 @@ def _attempt(
     closing = _LISTINGS if opening is None else (_listing_of(project),)
     answers = api.get(
         (
-            *(f"/containers/{number}/json" for number in there.containers),
-            *(f"/networks/{number}" for number in there.networks),
+            *(f"/containers/{quote(number, safe='')}/json" for number in there.containers),
+            *(f"/networks/{quote(number, safe='')}" for number in there.networks),
             *(f"/images/{quote(name, safe='')}/json" for name in named),
             *closing,
         )
     )
     ends = len(there.containers), len(there.containers) + len(there.networks)
     inspected, networks = answers[: ends[0]], answers[ends[0] : ends[1]]
-    images = [answer for answer in answers[ends[1] : -len(closing)] if answer is not None]
+    named_images = [answer for answer in answers[ends[1] : -len(closing)] if answer is not None]
     if None in inspected or None in networks:
         return None
     last = answers[-len(closing) :]
@@ -93,9 +93,10 @@ def _attempt(
         return None
     listing, _, volume_listing = opening or last
     containers = [engine_output.container(answer, fingerprinter, request.scope) for answer in inspected]
-    known = {answer.get("Id") for answer in images}
-    used = sorted({container.image_id for container in containers} - known)
-    images += [answer for answer in api.get([f"/images/{quote(n, safe='')}/json" for n in used]) if answer is not None]
+    images = [engine_output.image(answer, fingerprinter, request.scope) for answer in named_images]
+    used = sorted({container.image_id for container in containers} - {image.id for image in images})
+    others = api.get([f"/images/{quote(number, safe='')}/json" for number in used])
+    images += [engine_output.image(answer, fingerprinter, request.scope) for answer in others if answer is not None]
     return engine_output.state(
         host,
         project,
@@ -103,7 +104,7 @@ def _attempt(
         containers,
         [engine_output.network(answer) for answer in networks],
         engine_output.volumes(volume_listing, project, request.volumes),
-        [engine_output.image(answer, fingerprinter, request.scope) for answer in images],
+        images,
         engine_output.others(listing, project),
         now,
     )

@@ -28,10 +28,10 @@ def create_network(api: EngineApi, network: DesiredNetwork, compose_project: str
         raise Terminal(f"network {network.name} is external: it is not ours to create")
     labels = {**dict(network.labels), PROJECT_LABEL: compose_project, NETWORK_LABEL: network.key}
     (listing,) = api.get((f"/networks?{_filter(name=network.name)}",))
-    for entry in listing or ():
-        if entry.get("Name") == network.name:  # the filter finds parts of names too
-            _ours(f"network {network.name}", entry.get("Labels"), compose_project, NETWORK_LABEL, network.key)
-            return
+    there = engine_output.named(listing, network.name)  # the filter finds parts of names too
+    if there is not None:
+        _ours(f"network {network.name}", there, compose_project, NETWORK_LABEL, network.key)
+        return
     body: dict[str, Any] = {
         "Name": network.name,
         "CheckDuplicate": True,
@@ -67,7 +67,7 @@ def create_volume(api: EngineApi, volume: DesiredVolume, compose_project: str) -
         raise Terminal(f"volume {volume.name} is external: it is not ours to create")
     (found,) = api.get((f"/volumes/{_quoted(volume.name)}",))
     if found is not None:
-        _ours(f"volume {volume.name}", found.get("Labels"), compose_project, VOLUME_LABEL, volume.key)
+        _ours(f"volume {volume.name}", found, compose_project, VOLUME_LABEL, volume.key)
         return
     body = {
         "Name": volume.name,
@@ -88,13 +88,14 @@ def remove_container(api: EngineApi, name_or_id: str, stop_timeout: int | None) 
     (found,) = api.get((f"{at}/json",))
     if found is None:
         return
-    own = (found.get("Config") or {}).get("StopTimeout")
-    grace = stop_timeout if stop_timeout is not None else own if isinstance(own, int) else 10
-    if found["State"]["Status"] in ("running", "restarting"):
+    number, status, own = engine_output.to_stop(found)
+    grace = stop_timeout if stop_timeout is not None else own
+    at = f"/containers/{_quoted(number)}"
+    if status in ("running", "restarting"):
         wait = "" if stop_timeout is None else f"?t={stop_timeout}"
-        api.call("POST", f"/containers/{found['Id']}/stop{wait}", fine=(304, 404), timeout=grace + _STOP_SECONDS)
+        api.call("POST", f"{at}/stop{wait}", fine=(304, 404), timeout=grace + _STOP_SECONDS)
     # Force: a restart policy may have started it again, and a paused one is removed as it is.
-    response = api.call("DELETE", f"/containers/{found['Id']}?force=1&v=0", fine=(404, 409), timeout=_STOP_SECONDS)
+    response = api.call("DELETE", f"{at}?force=1&v=0", fine=(404, 409), timeout=_STOP_SECONDS)
     if response.status == 409 and "already in progress" not in engine_output.message(response.body):
         text = printable(engine_output.message(response.body))
         raise Terminal(f"cannot remove container {name_or_id}: {text}")
@@ -118,7 +119,8 @@ def logs(api: EngineApi, container: str, lines: int) -> str:
     (found,) = api.get((f"{at}/json",))
     if found is None:
         return ""
-    (image,) = api.get((f"/images/{_quoted(str(found['Image']))}/json",))
+    image_id, terminal, config = engine_output.log_source(found)
+    (image,) = api.get((f"/images/{_quoted(image_id)}/json",))
     kept = bytearray()
 
     def take(piece: bytes) -> None:
@@ -126,19 +128,19 @@ def logs(api: EngineApi, container: str, lines: int) -> str:
 
     query = urlencode({"stdout": 1, "stderr": 1, "tail": max(1, lines)})
     api.stream("GET", f"{at}/logs?{query}", take, timeout=30, silence=15)
-    data = bytes(kept) if (found.get("Config") or {}).get("Tty") else engine_output.demultiplex(bytes(kept))
-    text = mask(data.decode("utf-8", "replace"), _secret_values(found, image))
+    data = bytes(kept) if terminal else engine_output.demultiplex(bytes(kept))
+    text = mask(data.decode("utf-8", "replace"), _secret_values(config, image))
     return "\n".join(printable(text).splitlines()[-max(1, lines) :])
 
 
-def _secret_values(container: Mapping[str, Any], image: Mapping[str, Any] | None) -> set[str]:
-    own = engine_output.environment_values(container.get("Config"))
-    inherited = engine_output.environment_values((image or {}).get("Config"))
+def _secret_values(config: Mapping[str, Any], image: Any) -> set[str]:
+    own = engine_output.environment_values(config)
+    inherited = engine_output.environment_values(image.get("Config") if isinstance(image, dict) else None)
     return {value for name, value in own.items() if inherited.get(name) != value}
 
 
-def _ours(what: str, labels: Mapping[str, str] | None, compose_project: str, label: str, key: str) -> None:
-    found = labels or {}
+def _ours(what: str, there: Any, compose_project: str, label: str, key: str) -> None:
+    found = engine_output.owner(there, what)
     if found.get(PROJECT_LABEL) != compose_project or found.get(label) != key:
         owner = found.get(PROJECT_LABEL)
         whose = f"project {owner}" if owner else "somebody else"

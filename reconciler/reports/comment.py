@@ -177,7 +177,7 @@ def read_marker(body: str) -> Marker | None:
     section, end, _ = body[found.end() :].partition(f"\n{END}")
     try:
         named = json.loads(found["targets"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return Marker(
         head_sha=found["head"],

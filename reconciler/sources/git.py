@@ -31,6 +31,7 @@ REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/pull/*/head:refs/pull/*/head")
 LISTED = ("refs/heads/*", "refs/pull/*/head")
 MOST_BY_THEMSELVES = 100  # refs that are fetched one by one in one go; the next fetch goes on
 PROPOSAL_PREFIX = "reconciler/"
+LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 KEPT_TREES = 8
 KEPT_BYTES = 4 * 2**20  # of a tree that is kept
 REFUSED = re.compile(
@@ -357,7 +358,10 @@ class GitMirror:
     @staticmethod
     def _object(repository: pygit2.Repository, oid: str) -> object | None:
         """By full id only: an abbreviation or a ref name finds nothing (gate 41)."""
-        return repository.get(pygit2.Oid(hex=oid)) if FULL_ID.fullmatch(oid) else None
+        try:
+            return repository.get(pygit2.Oid(hex=oid)) if FULL_ID.fullmatch(oid) else None
+        except pygit2.GitError as error:
+            raise InvalidInput(f"git cannot read it: {error}", where=f"object {oid}") from error
 
     def _head_of(self, repository: pygit2.Repository, branch: str) -> str:
         name = f"refs/heads/{branch}"
@@ -432,6 +436,11 @@ def _is_branch(name: str) -> bool:
     return not name.startswith("-") and bool(pygit2.reference_is_valid_name(f"refs/heads/{name}"))
 
 
+def _moment(seconds: int) -> datetime:
+    """The time that a commit claims; it decides nothing, and one that no calendar has becomes the nearest that is."""
+    return datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC)
+
+
 def _info(commit: pygit2.Commit) -> CommitInfo:
     return CommitInfo(
         sha=str(commit.id),
@@ -441,6 +450,6 @@ def _info(commit: pygit2.Commit) -> CommitInfo:
         author_email=commit.author.raw_email.decode("utf-8", "replace"),
         committer_name=commit.committer.raw_name.decode("utf-8", "replace"),
         committer_email=commit.committer.raw_email.decode("utf-8", "replace"),
-        committed_at=datetime.fromtimestamp(commit.commit_time, UTC),
+        committed_at=_moment(commit.commit_time),
         message=commit.raw_message.decode("utf-8", "replace"),
     )

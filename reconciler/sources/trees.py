@@ -6,6 +6,7 @@ No filter, no attribute and no link is followed: what comes back is the bytes th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pygit2
@@ -17,6 +18,7 @@ from reconciler.model.revision import FileKind, Tree, TreeFile
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: a pointer is under 1024 bytes and starts with its version
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"
 LFS_LIMIT = 1024
+_NO_NAMES = (b"", b".", b"..")
 
 KINDS: dict[int, FileKind] = {
     FileMode.BLOB: FileKind.FILE,
@@ -40,7 +42,12 @@ class TreeLimits:
 
 
 def read_tree(repository: pygit2.Repository, tree: pygit2.Tree, limits: TreeLimits) -> Tree:
-    """All files of a tree, by path. InvalidInput names the limit that it exceeds, or the path that is not UTF-8."""
+    """All files of a tree, by path. InvalidInput names the limit that it exceeds, or the name that is none."""
+    with _readable(f"tree {tree.id}"):
+        return _read_tree(repository, tree, limits)
+
+
+def _read_tree(repository: pygit2.Repository, tree: pygit2.Tree, limits: TreeLimits) -> Tree:
     files: dict[str, TreeFile] = {}
     total = 0
     for path, mode, oid in _entries(
@@ -79,7 +86,17 @@ def differing_paths(
     """
     limits = limits or TreeLimits()
     steps = _Steps(2 * (limits.files + limits.directories), "differing files and directories", "the comparison")
-    yield from _differing(older, newer, "", limits.depth, steps)
+    with _readable("the comparison"):
+        yield from _differing(older, newer, "", limits.depth, steps)
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """Objects that git's checks should have kept out of the mirror, and that are there all the same."""
+    try:
+        yield
+    except pygit2.GitError as error:
+        raise InvalidInput(f"git cannot read it: {error}", where=where) from error
 
 
 @dataclass(slots=True)
@@ -102,8 +119,8 @@ def _differing(
 ) -> Iterator[str]:
     if depth == 0:
         raise InvalidInput("directories are nested too deep", where=prefix)
-    before = {entry.raw_name or b"": entry for entry in older} if older is not None else {}
-    after = {entry.raw_name or b"": entry for entry in newer} if newer is not None else {}
+    before = _by_name(older, prefix) if older is not None else {}
+    after = _by_name(newer, prefix) if newer is not None else {}
     for name in before.keys() | after.keys():
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None and one.id == other.id and one.filemode == other.filemode:
@@ -121,8 +138,7 @@ def _differing(
 def _entries(tree: pygit2.Tree, prefix: str, depth: int, steps: _Steps) -> Iterator[tuple[str, int, pygit2.Oid]]:
     if depth == 0:
         raise InvalidInput("directories are nested too deep", where=prefix)
-    for entry in tree:
-        name = entry.raw_name or b""
+    for name, entry in _by_name(tree, prefix).items():
         try:
             path = prefix + name.decode("utf-8")
         except UnicodeDecodeError:
@@ -132,6 +148,17 @@ def _entries(tree: pygit2.Tree, prefix: str, depth: int, steps: _Steps) -> Itera
             yield from _entries(entry, f"{path}/", depth - 1, steps)
         else:
             yield path, int(entry.filemode), entry.id
+
+
+def _by_name(tree: pygit2.Tree, prefix: str) -> dict[bytes, pygit2.Object]:
+    """The entries of a directory. One without a name of its own would be another path, or hide behind another one."""
+    entries: dict[bytes, pygit2.Object] = {}
+    for entry in tree:
+        name = entry.raw_name or b""
+        if name in _NO_NAMES or b"/" in name or name in entries:
+            raise InvalidInput("is no name, or stands there twice", where=f"{prefix}{_shown(name)}")
+        entries[name] = entry
+    return entries
 
 
 def _shown(name: bytes) -> str:

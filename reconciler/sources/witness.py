@@ -8,6 +8,7 @@ forward only.
 from __future__ import annotations
 
 import fcntl
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from reconciler.sources.command import Finished, run_git, scheme_of
 
 AUTHOR = ("reconciler", "reconciler@localhost")
 MOST_BYTES = 64 * 1024  # of a file that can be a checkpoint
+FULL_ID = re.compile("[0-9a-f]{40}")
+SIZE = re.compile("[0-9]{1,18}")
 _PER_DIRECTORY = 1000
 
 
@@ -115,7 +118,9 @@ class GitWitness:
             if ours is not None:
                 raise VerificationFailed("the witness was emptied", where=self._url)
             return
-        theirs = listed.output.split()[0].decode("ascii")
+        theirs = listed.output.split()[0].decode("ascii", "replace")
+        if not FULL_ID.fullmatch(theirs):
+            raise Retryable("the witness does not say where its branch is", where=self._url)
         if ours is not None and str(ours.target) == theirs:
             return
         fetched = self._git("fetch", "--quiet", "--no-tags", self._url, theirs)
@@ -131,10 +136,13 @@ class GitWitness:
         if tip is None:
             return
         index = pygit2.Index()
-        index.read_tree(repository[tip.target].tree)
+        try:
+            index.read_tree(repository[tip.target].tree)
+        except (pygit2.GitError, UnicodeDecodeError) as error:
+            raise VerificationFailed(f"the witness holds what git cannot read: {error}", where=self._url) from error
         for entry in index:
             name = entry.path.rpartition("/")[2]
-            if (origin is not None and not entry.path.startswith(f"{origin}/")) or not name.isdecimal():
+            if (origin is not None and not entry.path.startswith(f"{origin}/")) or not SIZE.fullmatch(name):
                 continue
             yield int(name), entry.id
 

@@ -21,6 +21,7 @@ WAIT_SECONDS = 30
 _READS = "reads"
 # What SQLite answers where trying again helps nobody: the file or its directory has to be changed first.
 _LASTING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+_FROM_BACKUP = "restore it from a backup"
 _PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
@@ -31,9 +32,17 @@ class Database:
     engine: Engine
     seal: Seal
 
-    def reading(self) -> Connection:
-        """A connection on one snapshot that never waits for a writer; what is written on it is lost."""
-        return self.engine.connect().execution_options(**{_READS: True})
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection on one snapshot that never waits for a writer; what is written on it is lost.
+
+        Terminal where the file is damaged.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(**{_READS: True})
+        except (DatabaseError, UnicodeDecodeError) as error:
+            raise _refusal(error, str(self.engine.url.database)) from error
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -66,7 +75,7 @@ def open_database(url: str, seal: Seal) -> Database:
             _migrate(database, file)
     except BaseException as error:
         engine.dispose()
-        if isinstance(error, DatabaseError):
+        if isinstance(error, DatabaseError | UnicodeDecodeError):
             raise _refusal(error, file) from error
         raise
     return database
@@ -85,8 +94,10 @@ def _sqlite_file(url: str) -> URL:
     return parsed
 
 
-def _refusal(error: DatabaseError, file: str) -> ReconcilerError:
+def _refusal(error: DatabaseError | UnicodeDecodeError, file: str) -> ReconcilerError:
     """What SQLite said, as an error that says whether waiting helps."""
+    if isinstance(error, UnicodeDecodeError):
+        return Terminal("the database is damaged: it holds text that is none", where=file, hint=_FROM_BACKUP)
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its details
     if code == sqlite3.SQLITE_NOTADB:
         return InvalidInput("is not an SQLite database; name another file, or restore it from a backup", where=file)
@@ -96,7 +107,7 @@ def _refusal(error: DatabaseError, file: str) -> ReconcilerError:
         )
     if code in _PASSING:
         return Retryable(f"cannot open the database: {error.orig}", where=file)
-    return Terminal(f"cannot open the database: {error.orig}", where=file, hint="restore it from a backup")
+    return Terminal(f"cannot open the database: {error.orig}", where=file, hint=_FROM_BACKUP)
 
 
 def _make_durable(engine: Engine) -> None:

@@ -177,5 +177,5 @@ def _reading(file: Path) -> Iterator[None]:
         if "no such table" in str(error) or "no such column" in str(error):
             raise Terminal(f"cannot be read: {error}; nothing can be verified", where=str(file)) from error
         raise Retryable(f"cannot be read: {error}; nothing can be verified", where=str(file)) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise Terminal(f"cannot be read: {error}; nothing can be verified", where=str(file)) from error

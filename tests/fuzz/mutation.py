@@ -92,7 +92,7 @@ class Mutator:
                 case 2 if others:
                     other = self.chance.choice(others)
                     start = self.chance.randint(0, len(other))
-                    new = other[start : start + self.chance.choice((4, 40, 400))]
+                    new = other[start : start + self.chance.choice((4, 40, 400, 40_000))]
                 case 3:
                     new = whole[place : place + length] * 2
                 case _:

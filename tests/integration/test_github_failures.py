@@ -297,9 +297,27 @@ def test_a_limit_without_a_time_is_kept_to_and_not_taken_for_a_missing_scope(for
     assert mouth.paths("POST") == ["/check-runs"]
 
 
-def test_a_wait_that_is_no_number_is_still_an_error(forge: GitHub, mouth: Mouth) -> None:
-    mouth.answers["/pulls/7"] = Response("{}", 429, {"Retry-After": "soon"})
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ("{}", {"Retry-After": "soon"}),
+        ("{}", {"Retry-After": "9" * 30}),
+        ("{}", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 20}),
+        ('{"message": 1.5}', {"X-RateLimit-Remaining": "0"}),
+        ("[" * 100_000, {}),
+    ],
+)
+def test_a_limit_that_is_not_understood_is_still_an_error(
+    forge: GitHub, mouth: Mouth, body: str, headers: dict[str, str]
+) -> None:
+    mouth.answers["/pulls/7"] = Response(body, 429, headers)
     with pytest.raises(ForgeUnavailable):
+        forge.pull_request(7)
+
+
+def test_an_error_that_nests_without_end_is_an_error(forge: GitHub, mouth: Mouth) -> None:
+    mouth.answers["/pulls/7"] = Response("[" * 100_000, 500)
+    with pytest.raises(Failed, match="answered 500"):
         forge.pull_request(7)
 
 
@@ -353,7 +371,13 @@ def test_a_page_that_fails_in_the_middle_is_no_reading(forge: GitHub, mouth: Mou
 
 @pytest.mark.parametrize(
     "link",
-    ["https://evil.test/?page=1", "https://evil.test/?page=3", "https://evil.test/", "https://evil.test/?page=x"],
+    [
+        "https://evil.test/?page=1",
+        "https://evil.test/?page=3",
+        "https://evil.test/",
+        "https://evil.test/?page=x",
+        "https://[::1?page=2",
+    ],
 )
 def test_a_link_that_leads_astray_is_no_answer(forge: GitHub, mouth: Mouth, link: str) -> None:
     mouth.answers["/pulls/7/reviews"] = paged([review()], link=lambda page: link if page == 1 else None)

@@ -192,6 +192,23 @@ COMMENTS = moves("""
 """)
 """What is said in comments, by whom, and what others make of it."""
 
+FIVE = world({name: name for name in ("author", "reviewer", "second")}, {"agent": "author"})
+"""One more who may object, so that there is still somebody to approve."""
+
+ROLES = moves("""
+    review reviewer APPROVED
+    review second CHANGES_REQUESTED
+    review second APPROVED
+    review second COMMENTED
+    demote operator - second
+    demote operator - reviewer
+    dismiss author - second
+    dismiss second - second
+    plan engine
+    wait
+""")
+"""Ten others: who may say it, and when."""
+
 SECOND = (
     *WORDS[:4],
     *PLANS[2:6],
@@ -207,6 +224,7 @@ SEARCHES = (
     Search("heads", FOUR, HEADS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("hands", FOUR, HANDS, 5, roots(FOUR, ("author",), ())),
     Search("words", FOUR, WORDS, 6, roots(FOUR, ("author",), (), PLANNED)),
+    Search("roles", FIVE, ROLES, 6, roots(FIVE, ("author",), PLANNED)),
     Search("plans", FOUR, PLANS, 6, roots(FOUR, ("author", "agent"), ())),
     Search("comments", FOUR, COMMENTS, 5, roots(FOUR, ("author", "agent"), PLANNED)),
     Search("quoted", QUOTED, QUOTING, 5, roots(QUOTED, ("author",), ())),

@@ -36,8 +36,11 @@ def shut(house: House, history: Sequence[Event], now: int) -> str | None:
     barred = {house.people[name] for name in shapers if name in house.people}
     barred |= {house.owners[name] for name in shapers if name in house.owners and not house.owner_may}
     need, consenting = house.need + sum(name.startswith("?") for name in shapers), set[str]()
-    for account in house.people.keys() - readers:
+    for account in house.people:
         words = [(place, e) for place, e in enumerate(history) if e.by == account and e.kind in DECISIVE]
+        roles = [[e.kind for e in history[:n] if e.account == account and e.kind in ROLES][-1:] for n, _ in words]
+        if account in readers and all(role == ["demoted"] for role in roles):
+            continue  # nobody is demoted out of an objection, and who never might write makes none
         spoilt = {e.review for e in history if e.kind in ("dismissed", "reworded", "deleted")}
         taken_away = False
         for place, word in words:
@@ -51,7 +54,9 @@ def shut(house: House, history: Sequence[Event], now: int) -> str | None:
                 need += 1  # set aside by another: one more has to agree
                 taken_away = word.comment
         clicks, orders = ([w for w in words if w[1].comment is form] for form in (False, True))
-        if taken_away or (clicks and (clicks[-1][1].kind != "approved" or clicks[-1][1].review in spoilt)):
+        if clicks and (clicks[-1][1].kind != "approved" or clicks[-1][1].review in spoilt):
+            continue
+        if account in readers or taken_away:
             continue
         orders = [(place, e) for place, e in orders if e.kind == "approved" and e.review not in spoilt]
         for place, word in clicks[-1:] + orders[-1:]:

@@ -122,6 +122,11 @@ def test_what_is_no_duration_is_refused(tmp_path: Path, text: str) -> None:
     assert problem.startswith("reconciler-server.yaml:6: 'poll' should be a duration like 15s, 5m or 1h")
 
 
+def test_half_a_character_is_said_and_not_quoted(tmp_path: Path) -> None:
+    problems = refused(tmp_path, edited("15s", '"\\ud800"'))
+    assert any("has a character that no text has" in problem for problem in problems)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as missing:
         read_settings(tmp_path / "none.yaml")

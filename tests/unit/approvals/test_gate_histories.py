@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.approvals import decide
+from reconciler.approvals.consent import WRITERS
 from reconciler.model.approval import Evidence, Gate, Open, Refused, Stale, Waiting
 from reconciler.model.pull_request import (
     Account,
@@ -69,7 +70,7 @@ def told(state: State) -> str:
 
 # -- every short history -------------------------------------------------------------------------------------------
 
-BOUNDS = {"full": 2, "agent's": 2, "early": 2, "late": 2, "words": 4, "plans": 4}
+BOUNDS = {"full": 2, "agent's": 2, "early": 2, "late": 2, "words": 4, "plans": 4, "roles": 4}
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.name)
@@ -183,6 +184,41 @@ def test_of_two_plans_shown_within_one_second_the_reviewer_saw_the_second() -> N
     assert (why, isinstance(answer, Open)) == ("0 of 1 approvals count", False)
 
 
+OBJECTS, TAKEN = Move("review", "second", ReviewState.CHANGES_REQUESTED), Move("demote", "operator", "", "second")
+AGREES = Move("review", "reviewer", ReviewState.APPROVED)
+
+
+@pytest.mark.parametrize(
+    ("moves", "why"),
+    [
+        ((OBJECTS, TAKEN, AGREES), "second asks for changes"),
+        ((AGREES, OBJECTS, TAKEN), "second asks for changes"),
+        ((OBJECTS, TAKEN, Move("dismiss", "author", "", "second"), AGREES), "1 of 2 approvals count"),
+        ((TAKEN, OBJECTS, AGREES), None),
+        ((OBJECTS, AGREES, TAKEN, Move("review", "second", ReviewState.APPROVED)), None),
+    ],
+    ids=["before the approval", "after it", "and dismissed", "heard from a reader", "answered by who was demoted"],
+)
+def test_nobody_is_demoted_out_of_an_objection(moves: tuple[Move, ...], why: str | None) -> None:
+    state = opened("author")
+    for move in (*PLAN, *moves):
+        state = happen(state, move) or state
+    said, answer = answers(WORLDS[0], state)
+    assert (said, isinstance(answer, Open)) == (why, why is None)
+
+
+def test_an_objection_whose_givers_role_was_not_known_stands_as_well() -> None:
+    """No answer about a role is none that takes an objection away, neither now nor when it was heard first."""
+    state = opened("author")
+    for move in (*PLAN, OBJECTS, TAKEN, AGREES):
+        state = happen(state, move) or state
+    whole = evidence(WORLDS[0], state)
+    unsaid = tuple(
+        replace(seen, role=None) if seen.state is ReviewState.CHANGES_REQUESTED else seen for seen in whole.first_seen
+    )
+    assert isinstance(decide(replace(whole, first_seen=unsaid), moment(state.now)), Waiting)
+
+
 # -- an honest day -------------------------------------------------------------------------------------------------
 
 FIRST_VERSIONS: list[tuple[Move, ...]] = [
@@ -263,7 +299,9 @@ def with_less(whose: World, state: State, whole: Evidence) -> Iterator[Evidence]
         others = reading.permissions[:place] + reading.permissions[place + 1 :]
         yield replace(whole, reading=replace(reading, permissions=others))
         said = {r.state for r in reading.reviews if r.account is not None and r.account.id == permission.account}
-        if said <= {ReviewState.APPROVED, ReviewState.COMMENTED}:  # who objects and may write no more, objects no more
+        heard = {seen.account for seen in whole.first_seen if seen.role in WRITERS}
+        if permission.account in heard or said <= {ReviewState.APPROVED, ReviewState.COMMENTED}:
+            # of an objection that was heard from a writer nobody is demoted; of one that counts since a promotion, yes
             yield replace(
                 whole, reading=replace(reading, permissions=(*others, Permission(permission.account, "read")))
             )

@@ -322,6 +322,13 @@ def test_replicas_are_counted_as_compose_counts_them() -> None:
     assert target_of(service("deploy: {replicas: 3}")).services[0].replicas == 3
     assert target_of(service("scale: 2")).services[0].replicas == 2
     assert target_of(service("scale: 0")).services[0].replicas == 0
+    assert target_of(service("scale: 1000")).services[0].replicas == 1000
+
+
+@pytest.mark.parametrize("text", ["scale: 2000000000", "deploy: {replicas: 1001}"])
+def test_more_containers_than_anybody_means_are_refused_before_each_is_given_a_name(text: str) -> None:
+    (problem,) = problems_of(service(text))
+    assert "and 1000 are the most" in problem
 
 
 def test_who_lives_in_the_namespace_of_another_service_names_it_and_has_no_hash() -> None:

@@ -68,10 +68,21 @@ def test_trailers_are_found_anywhere_in_any_spelling_and_once() -> None:
         ("A <>", None),
         ("A <a b@x.test>", None),
         ("A <a@x.test> and more", None),
+        ("A <a@x.test>>", None),
+        ("\u00a0a@x.test\u00a0", "a@x.test"),
+        ("@x.test", None),
     ],
 )
 def test_the_address_of_a_trailer(value: str, address: str | None) -> None:
     assert address_of(value) == address
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "@", "<", "a@"])
+def test_a_message_made_to_be_read_for_ever_is_read_at_once(blank: str) -> None:
+    """With an expression for what is blank around the value this would not end before the test's time does."""
+    value = f"a{blank * 1_000_000}b c"
+    assert trailers(f"Co-authored-by: {value}\n\nSuggested-by:\u00a0R <r@x.test>") == (value, "R <r@x.test>")
+    assert address_of(value) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.hosts import engine_output
 from reconciler.hosts.engine_output import NotUnderstood
+from reconciler.hosts.sections import CONFIG, HOST_CONFIG
 from reconciler.model.fingerprint import Fingerprinter
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -105,6 +106,21 @@ def test_an_engine_that_is_too_old_is_refused() -> None:
         (("NetworkSettings", "Networks"), []),
         (("RestartCount",), None),
         (("Id",), ""),
+        (("Config", "Labels", "com.docker.compose.container-number"), "²"),
+        (("HostConfig", "Memory"), "64m"),
+        (("HostConfig", "Memory"), True),
+        (("HostConfig", "Memory"), 2**63),
+        (("HostConfig", "CapAdd"), "ALL"),
+        (("HostConfig", "CapAdd"), [None]),
+        (("HostConfig", "PortBindings"), {"80/tcp": {"HostPort": "1"}}),
+        (("HostConfig", "PortBindings"), {"80/tcp": [{"HostPort": 8080}]}),
+        (("HostConfig", "Devices"), [{"PathOnHost": "/dev/fuse"}]),
+        (("HostConfig", "Ulimits"), [{}]),
+        (("HostConfig", "LogConfig", "Config"), {"max-size": 10}),
+        (("Config", "Healthcheck"), {"Interval": "5s"}),
+        (("Config", "Cmd"), [1]),
+        (("Mounts",), [{"Destination": 1}]),
+        (("NetworkSettings", "Networks", "shop_back", "Aliases"), "web"),
     ],
 )
 def test_what_is_not_understood_is_an_error_and_not_a_guess(path: tuple[str, ...], value: object) -> None:
@@ -115,6 +131,42 @@ def test_what_is_not_understood_is_an_error_and_not_a_guess(path: tuple[str, ...
     place[path[-1]] = value
     with pytest.raises(NotUnderstood):
         engine_output.container(answer, FINGERPRINTER, "shop/dev")
+
+
+def test_what_an_engine_leaves_out_or_adds_is_no_fault() -> None:
+    answer = copy.deepcopy(recorded("container_web"))
+    answer["HostConfig"] |= dict.fromkeys(HOST_CONFIG) | {"SomethingNew": {"of": ["a", 1]}}
+    answer["Config"] |= dict.fromkeys(key for key in CONFIG if key != "Labels")
+    assert engine_output.container(answer, FINGERPRINTER, "shop/dev").name == "shop-web-1"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a": NaN}',
+        b"[Infinity]",
+        b'"\\ud800"',
+        b'"\xed\xa0\x80"',
+        b'{"\\udfff": 1}',
+        b"9" * 5000,
+        b"\xff",
+        b"",
+    ],
+)
+def test_an_answer_that_could_not_be_written_again_is_none(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^.+"):
+        engine_output.parsed(body)
+
+
+def test_an_answer_with_escapes_is_read() -> None:
+    assert engine_output.parsed(b'["\\u00e9", "\\ud83d\\ude00"]') == ["\u00e9", "\U0001f600"]
+
+
+@pytest.mark.parametrize("number", ["nginx:latest", "", None, 7, "sha256:ab", "sha256:" + "A" * 64])
+def test_an_image_is_deployed_by_a_whole_id_or_not_at_all(number: object) -> None:
+    with pytest.raises(NotUnderstood):
+        engine_output.named_image({"Id": number, "RepoTags": ["nginx:latest"]})
 
 
 def test_the_state_does_not_depend_on_the_order_of_the_answers() -> None:

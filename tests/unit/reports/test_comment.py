@@ -107,6 +107,12 @@ def test_an_edited_plan_part_is_noticed() -> None:
     assert through_the_web_page.intact
 
 
+def test_a_marker_that_nests_without_end_is_none() -> None:
+    body = comment_markdown(plan_section(HEAD, [plan()]), ALLOWED, WAITING)
+    begin, end = body.index("targets=") + len("targets="), body.index(" -->")
+    assert read_marker(body[:begin] + '{"a":' * 50_000 + "1" + "}" * 50_000 + body[end:]) is None
+
+
 def test_a_comment_of_somebody_else_has_no_marker() -> None:
     body = comment_markdown(plan_section(HEAD, [plan()]), ALLOWED, WAITING)
     assert read_marker("looks good to me") is None

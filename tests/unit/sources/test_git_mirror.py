@@ -8,6 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from reconciler.model.errors import InvalidInput, NotFound, UntrustedHistory
@@ -96,6 +97,42 @@ def test_a_name_that_is_not_utf8_is_refused_and_shown(remote: Remote, tmp_path: 
     with pytest.raises(InvalidInput, match=r"caf.xe9: the file name is not UTF-8"):
         mirror.tree(sha)
     assert mirror.changed_paths(mirror.commit(first).tree, mirror.commit(sha).tree) == ("a", "caf\\xe9")
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"", b"a/b", b"there"])
+def test_a_name_that_leads_elsewhere_or_stands_there_twice_is_refused(
+    remote: Remote, tmp_path: Path, name: bytes
+) -> None:
+    """git's checks keep such a tree from being fetched; if it is there all the same, nothing is read of it."""
+    remote.commit({"a": "1"})
+    mirror = remote.mirror(tmp_path / "mirror")
+    repository = pygit2.Repository(str(tmp_path / "mirror"))
+    blob = repository.create_blob(b"1")
+    whole = repository.odb.write(2, b"100644 there\0" + blob.raw)
+    odd = repository.odb.write(2, b"".join(b"100644 %s\0%s" % (each, blob.raw) for each in (b"there", name)))
+    with pytest.raises(InvalidInput, match=r"is no name, or stands there twice|git cannot read it"):
+        mirror.tree_at(str(odd))
+    with pytest.raises(InvalidInput, match=r"is no name, or stands there twice|git cannot read it"):
+        mirror.changed_paths(str(whole), str(odd))
+
+
+def test_an_object_that_is_missing_is_an_error_of_ours(remote: Remote, tmp_path: Path) -> None:
+    remote.commit({"a": "1"})
+    mirror = remote.mirror(tmp_path / "mirror")
+    tree = pygit2.Repository(str(tmp_path / "mirror")).odb.write(2, b"100644 a\0" + b"\7" * 20)
+    with pytest.raises(InvalidInput, match="git cannot read it"):
+        mirror.tree_at(str(tree))
+
+
+@pytest.mark.parametrize("seconds", [-(2**62), -1, 253_402_300_800, 2**62])
+def test_a_commit_of_a_time_that_no_calendar_has_is_read(remote: Remote, tmp_path: Path, seconds: int) -> None:
+    tip = remote.commit({"a": "1"})
+    mirror = remote.mirror(tmp_path / "mirror")
+    tree = mirror.commit(tip).tree
+    person = b"A <a@example.test> %d +0000" % seconds
+    raw = b"tree %s\nauthor %s\ncommitter %s\n\nRaise\n" % (tree.encode(), person, person)
+    sha = pygit2.Repository(str(tmp_path / "mirror")).odb.write(1, raw)
+    assert mirror.commit(str(sha)).message == "Raise\n"
 
 
 def test_an_object_that_gits_checks_refuse_is_not_fetched(remote: Remote, tmp_path: Path) -> None:

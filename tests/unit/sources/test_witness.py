@@ -108,6 +108,32 @@ def test_a_file_that_is_no_checkpoint_shows(remote: Path) -> None:
         ours.checkpoints(ORIGIN)
 
 
+@pytest.mark.parametrize("name", ["9" * 200, "\u0663", "\u00b2", "-3", "3.json"])
+def test_a_file_whose_name_is_no_number_is_passed_over(remote: Path, name: str) -> None:
+    ours = witness(remote)
+    ours.publish([signed(3)], NOW)
+    repository = pygit2.Repository(str(remote))
+    tip = repository.references["refs/heads/main"].target
+    index = pygit2.Index()
+    index.read_tree(repository[tip].peel(pygit2.Tree))
+    index.add(pygit2.IndexEntry(f"{ORIGIN}/{name}", repository.create_blob(b"x"), pygit2.enums.FileMode.BLOB))
+    who = pygit2.Signature("x", "x@example.test", 1, 0)
+    repository.create_commit("refs/heads/main", who, who, "x", index.write_tree(repository), [tip])
+    assert ours.checkpoints(ORIGIN) == (signed(3),)
+
+
+def test_a_tree_that_git_cannot_read_shows(remote: Path) -> None:
+    ours = witness(remote)
+    ours.publish([signed(3)], NOW)
+    kept = pygit2.Repository(str(remote.parent / "ours"))
+    oid = kept.odb.write(2, b"100644 reconciler\0" + b"\7" * 19)
+    person = b"A <a@example.test> 1 +0000"
+    commit = kept.odb.write(1, b"tree %s\nauthor %s\ncommitter %s\n\nx\n" % (str(oid).encode(), person, person))
+    kept.references.create("refs/heads/main", commit, force=True)
+    with pytest.raises(VerificationFailed, match="what git cannot read"):
+        ours.newest(ORIGIN)
+
+
 def test_a_witness_that_cannot_be_reached_is_tried_again(remote: Path) -> None:
     ours = witness(remote)
     hidden = remote.rename(remote.with_name("hidden"))

@@ -166,6 +166,19 @@ def test_a_damaged_database_is_refused_with_what_to_do(database: Database, file:
     assert "restore it from a backup" in str(refused)
 
 
+def test_a_database_that_breaks_while_it_is_open_is_refused_with_what_to_do(database: Database, file: Path) -> None:
+    SqlLedger(database).append("gate", "x", {"text": "x" * 20_000}, NOON)
+    database.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ledger'").fetchone()[0]
+    whole = bytearray(file.read_bytes())
+    whole[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
+    file.write_bytes(whole)
+    with pytest.raises(Terminal, match="restore it from a backup"):
+        SqlLedger(database).find("gate", "x")
+
+
 def test_a_directory_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     refused = refusal(f"sqlite:///{tmp_path}")
     assert isinstance(refused, InvalidInput)
