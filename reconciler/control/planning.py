@@ -15,7 +15,14 @@ from reconciler import diff
 from reconciler.apply import PreparedTarget
 from reconciler.control.parts import Parts
 from reconciler.model.desired import DesiredState, DesiredTarget, EnvironmentSpec, HostSpec, Rendered
-from reconciler.model.errors import HostUnreachable, InvalidInput, NotFound, ReconcilerError
+from reconciler.model.errors import (
+    HostKeyMismatch,
+    HostUnreachable,
+    InvalidInput,
+    NotFound,
+    NotUnderstood,
+    ReconcilerError,
+)
 from reconciler.model.observed import ImageResolution, ObservedState
 from reconciler.model.plan import Plan
 from reconciler.model.revision import Tree
@@ -219,10 +226,8 @@ def plan_target(parts: Parts, before: Snapshot | None, after: Snapshot, target: 
             )
         request = observation_request(goal, images)
         observed = host.observe(request)
-    except ReconcilerError as error:
-        if isinstance(error, HostUnreachable) or error.code == "HOST_KEY_MISMATCH":
-            return Unplanned(target, environment, error)
-        raise
+    except (HostUnreachable, HostKeyMismatch, NotUnderstood) as error:  # one host's trouble is no other target's
+        return Unplanned(target, environment, error)
     known = known_values(parts, target.environment_name, before, after)
     plan = _plans.answer(
         target,

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.hosts.sections import CONFIG, ENDPOINT, HOST_CONFIG, MOUNT, Kind, misfit
-from reconciler.model.errors import Terminal
+from reconciler.model.errors import NotUnderstood
 from reconciler.model.fingerprint import Fingerprinter
 from reconciler.model.observed import (
     ContainerState,
@@ -36,12 +36,6 @@ _LOWEST_API = (1, 41)
 _COUNT = re.compile("[0-9]{1,9}")
 _LONGEST_GRACE = 24 * 3600  # seconds; what is longer is no grace but a container that nothing stops
 _ID = re.compile("sha256:[0-9a-f]{64}")
-
-
-class NotUnderstood(Terminal):
-    """The engine answered something that is not known here; `where` names the field."""
-
-    code = "ENGINE_NOT_UNDERSTOOD"
 
 
 @dataclass(frozen=True, slots=True)

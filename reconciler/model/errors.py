@@ -105,6 +105,12 @@ class HostKeyMismatch(Terminal):
     code = "HOST_KEY_MISMATCH"
 
 
+class NotUnderstood(Terminal):
+    """An engine answered something that is not known here; `where` names the field."""
+
+    code = "ENGINE_NOT_UNDERSTOOD"
+
+
 class UntrustedHistory(Terminal):
     """The deploy branch moved backwards, or the repository is not the one that was pinned."""
 

@@ -18,7 +18,7 @@ from reconciler.control import once, pinning, pipeline, planning, publishing, qu
 from reconciler.control.parts import Parts
 from reconciler.model.deployment import Deployment, DeploymentState
 from reconciler.model.desired import HostSpec
-from reconciler.model.errors import ForgeUnavailable, HostUnreachable, NotFound
+from reconciler.model.errors import ForgeUnavailable, HostUnreachable, NotFound, ReconcilerError
 from reconciler.model.observed import EngineIdentity, ImageResolution, ObservedState, ResolvedImage
 from reconciler.model.pull_request import (
     Account,
@@ -95,9 +95,10 @@ FILES = {
 
 @dataclass(slots=True)
 class Machines:
-    """Hosts that each show one observation; a host without one does not answer."""
+    """Hosts that each show one observation; a host without one does not answer, or has its own way of failing."""
 
     states: dict[str, ObservedState | None] = field(default_factory=dict)
+    failing: dict[str, ReconcilerError] = field(default_factory=dict)
     records: dict[str, bytes] = field(default_factory=dict)  # of what was verified on a host, by its own word
 
     def host(self, spec: HostSpec, jumps: tuple[HostSpec, ...]) -> Machine:
@@ -114,8 +115,8 @@ class Machine:
 
     def observe(self, request: ObservationRequest) -> ObservedState:
         state = self.machines.states.get(self.name)
-        if state is None:
-            raise HostUnreachable("no route", where=self.name)
+        if self.name in self.machines.failing or state is None:
+            raise self.machines.failing.get(self.name) or HostUnreachable("no route", where=self.name)
         return state
 
     def read_record(self, target: Target) -> bytes | None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from reconciler.hosts import engine_output
-from reconciler.hosts.engine_output import NotUnderstood
 from reconciler.hosts.sections import CONFIG, HOST_CONFIG
+from reconciler.model.errors import NotUnderstood
 from reconciler.model.fingerprint import Fingerprinter
 
 RECORDED = Path(__file__).parent / "recorded"
