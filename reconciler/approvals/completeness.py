@@ -28,8 +28,14 @@ def every_page(evidence: Evidence) -> Iterator[Reason]:
             numbers.PAGES_MISSING,
             f"the forge counts {reading.pull_request.commit_count} commits and {len(reading.commits)} were read",
         )
-    if repeated([review.id for review in reading.reviews]) or repeated([commit.sha for commit in reading.commits]):
-        yield Reason(numbers.PAGES_MISSING, "the same review or commit was read twice: pages moved while reading")
+    lists: tuple[Sequence[Hashable], ...] = (
+        [review.id for review in reading.reviews],
+        [commit.sha for commit in reading.commits],
+        [comment.id for comment in reading.comments],
+    )
+    if any(repeated(each) for each in lists):
+        text = "the same review, commit or comment was read twice: pages moved while reading"
+        yield Reason(numbers.PAGES_MISSING, text)
 
 
 def two_readings_agree(evidence: Evidence) -> Iterator[Reason]:
@@ -39,6 +45,8 @@ def two_readings_agree(evidence: Evidence) -> Iterator[Reason]:
     for name, was, now in zip(IDENTITY, identity(before), identity(after), strict=True):
         if was != now:
             yield Reason(numbers.ANSWERS_DISAGREE, f"{name} changed while reading, from {was} to {now}; read again")
+    if before.merged and before.state == "open":
+        yield Reason(numbers.ANSWERS_DISAGREE, "the forge says that the pull request is merged, and that it is open")
     if reading.remote_head != before.head_sha:
         yield Reason(
             numbers.ANSWERS_DISAGREE,
@@ -56,6 +64,11 @@ def repeated(values: Sequence[Hashable]) -> bool:
 
 
 IDENTITY = (
+    "the repository",
+    "the number",
+    "who opened it",
+    "who merged it",
+    "how many commits there are",
     "the head",
     "the head branch",
     "the head's repository",
@@ -72,6 +85,11 @@ IDENTITY = (
 def identity(pull_request: PullRequest) -> tuple[object, ...]:
     """What must not move while the evidence is read, in the order of IDENTITY."""
     return (
+        pull_request.repository,
+        pull_request.number,
+        pull_request.author.id if pull_request.author is not None else None,
+        pull_request.merged_by.id if pull_request.merged_by is not None else None,
+        pull_request.commit_count,
         pull_request.head_sha,
         pull_request.head_ref,
         pull_request.head_repository,

@@ -57,6 +57,9 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
 
     def add(account: int | None, text: str, number: int) -> None:
         found = account if account is not None else resolved(text, addresses)
+        named = noreply_number(text)
+        if named not in (None, found, WEB_FLOW):
+            known.setdefault(named, numbers.ONLY_AN_ADDRESS)  # the forge says one account, and its address another
         if found is None or found == WEB_FLOW:
             unknown.setdefault(address_in(text), number)
         elif account is None and number == numbers.COMMITTED:
@@ -69,11 +72,11 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     for commit in commits:
         if is_empty_update(commit):
             continue
-        add(commit.author.id if commit.author else None, commit.author_email or commit.sha, numbers.COMMITTED)
+        add(commit.author.id if commit.author else None, commit.author_email.strip() or commit.sha, numbers.COMMITTED)
         if not is_web_flow(commit.committer):
             add(
                 commit.committer.id if commit.committer else None,
-                commit.committer_email or commit.sha,
+                commit.committer_email.strip() or commit.sha,
                 numbers.COMMITTED,
             )
         for text, id_ in commit.trailers:
@@ -81,12 +84,18 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     for event in reading.timeline:
         if event.kind in (TimelineKind.HEAD_FORCE_PUSHED, TimelineKind.COMMITTED) and event.account is not None:
             known.setdefault(event.account.id, numbers.PUSHED)
+        elif event.kind is TimelineKind.HEAD_FORCE_PUSHED:
+            unknown["whoever force-pushed the head"] = numbers.PUSHED
     # from the update's own parent to the update: a push that brought other commits with it is no empty update
     updates = {(commit.parents[0], commit.sha) for commit in reading.commits if is_empty_update(commit)}
     for push in reading.pushes:
         deleted = push.after is not None and not push.after.strip("0")
-        if push.account is not None and (push.before, push.after) not in updates and not deleted:
+        if (push.before, push.after) in updates or deleted:
+            continue
+        if push.account is not None:
             known.setdefault(push.account.id, numbers.PUSHED)
+        else:
+            unknown[f"whoever pushed {push.after}"] = numbers.PUSHED
     for account in adopted.pushers if adopted is not None else ():
         known.setdefault(account.id, numbers.PUSHED)
     if adopted is not None and not adopted.pushers:
@@ -117,9 +126,14 @@ def known_addresses(commits: tuple[PullRequestCommit, ...]) -> dict[str, int]:
 
 def resolved(text: str, addresses: dict[str, int]) -> int | None:
     """The account behind `Name <address>` or an address, where the forge or the address itself names it."""
-    address = address_in(text)
-    noreply = NOREPLY.match(address)
-    return int(noreply.group(1)) if noreply else addresses.get(address)
+    numbered = noreply_number(text)
+    return numbered if numbered is not None else addresses.get(address_in(text))
+
+
+def noreply_number(text: str) -> int | None:
+    """The account that a noreply address names by its id."""
+    noreply = NOREPLY.match(address_in(text))
+    return int(noreply.group(1)) if noreply else None
 
 
 def address_in(text: str) -> str:
@@ -172,11 +186,16 @@ def by_the_same_account(evidence: Evidence, word: Word) -> Iterator[Reason]:
 
 
 def as_it_was_given(evidence: Evidence, word: Word) -> Iterator[Reason]:
-    """Who approved could do so when that was first seen: nobody is made a writer, or somebody else, afterwards (12)."""
+    """Who approved could do so when that was first seen, and did: nobody is made a writer, or somebody else, afterwards
+    (12), and no other review becomes an approval (62).
+    """
     for seen in evidence.first_seen:
         if (seen.form, seen.id) != (word.form, word.id):
             continue
         given = f"when {word.form} {word.id} was given"
+        if word.form is Form.REVIEW and seen.state is not word.state:
+            text = f"review {word.id} of {seen.login} said {seen.state} when it was first seen, and {word.state} now"
+            yield Reason(numbers.ANSWERS_DISAGREE, f"{text}; approve again")
         role = role_of(evidence.reading, word.account)
         if (seen.role in WRITERS) is not (role in WRITERS):
             text = f"{seen.login} had the role {seen.role or 'unknown'} {given}, and has {role or 'none'} now"

@@ -92,10 +92,15 @@ def not_as_approved(method: str, tree: str, expected: str | None) -> Reason:
 
 
 def merged_by_a_person(evidence: Evidence) -> Iterator[Reason]:
-    """No agent merges anywhere (64); where no approval is needed, the merger is a registered person (3)."""
+    """No agent merges anywhere, and whom the forge does not name may be one (64); where no approval is needed, the
+    merger is a registered person (3).
+    """
     if evidence.landing is None:
         return
-    merger = evidence.reading.pull_request.merged_by
+    pull_request = evidence.reading.pull_request
+    merger = pull_request.merged_by
+    if merger is None and pull_request.merged:
+        yield Reason(numbers.AGENT_MERGED, "the forge does not say who merged it, and agents never merge; adopt it")
     for rules in evidence.rule_sets:
         agent = rules.principals.agent_of(merger.id if merger else None)
         if merger is not None and agent is not None:
@@ -205,7 +210,7 @@ def landing_ending_at(
         for start, method in shapes(branch, commits, index, pull_request, associations, heads):
             first_parent = commits[start].parents[0]
             expected = expected_tree.get((first_parent, pull_request.head_sha))
-            if expected != end.tree:
+            if expected is None or expected != end.tree:
                 refusal = not_as_approved(method, end.tree, expected)
                 continue
             run = tuple(commits[start : index + 1])

@@ -64,6 +64,11 @@ def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
                     "they review again or one more person approves",
                 )
                 break
+    for word in reviews_in(evidence):
+        gone = word.account is None and word.state is ReviewState.DISMISSED
+        if gone and not was_an_approval(evidence, word):
+            text = f"review {word.id} of an account that is gone was dismissed; one more person approves"
+            yield Reason(numbers.DISMISSED_BY_ANOTHER, text)
     for account_id in sorted({seen.account for seen in evidence.first_seen}):
         if all(rules.principals.person_of(account_id) is None for rules in evidence.rule_sets):
             continue
@@ -113,7 +118,13 @@ def clocks(evidence: Evidence, now: datetime) -> Iterator[Reason]:
 
 
 def objections(evidence: Evidence, _now: datetime) -> Iterator[Reason]:
-    """A person who may write and asked for changes has to be answered (19)."""
+    """A person who may write and asked for changes has to be answered (19). An account that is gone may have been one,
+    and its review is only set aside by being dismissed, its comment by being deleted (13).
+    """
+    for word in (*reviews_in(evidence), *commands_in(evidence)):
+        if word.account is None and word.state is ReviewState.CHANGES_REQUESTED:
+            text = f"an account that is gone asked for changes ({word.form} {word.id})"
+            yield Reason(numbers.DELETED_ACCOUNT, text)
     for account in reviewers_who_matter(evidence):
         for last in standing(evidence, account):
             if last.state is ReviewState.CHANGES_REQUESTED:

@@ -26,9 +26,11 @@ def unapproved_image(
     of, `approved` what the newest approved deployment that used a reference made of it. Where none did, a container
     that has to run another image than now, or that is not there at all, proves nothing.
     """
+    for reference in sorted(each for each in moving if each is not None and each not in dict(images)):
+        return Reason(numbers.NOT_LAST_APPROVED, f"{target}: what {reference} is now is not known; propose it")
     for reference, deploy_as in images:
         known = approved.get(reference)
-        if (known is None and reference in moving) or known not in (None, deploy_as):
+        if (not (known and deploy_as) and reference in moving) or known not in (None, deploy_as):
             was = f"{known} was approved" if known else "nothing on record was approved"
             return Reason(numbers.NOT_LAST_APPROVED, f"{target}: {reference} is {deploy_as} now, and {was}; propose it")
     return None

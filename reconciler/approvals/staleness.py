@@ -78,8 +78,10 @@ def still_fresh(evidence: Evidence, word: Word, now: datetime) -> Iterator[Reaso
     if word.submitted_at is None:
         return
     age = now - word.submitted_at
+    counted = word.submitted_at  # no time is taken off twice, whatever is said of it
     for begin, end in evidence.closed:
-        age -= max(min(end, now) - max(begin, word.submitted_at), timedelta(0))
+        age -= max(min(end, now) - max(begin, counted), timedelta(0))
+        counted = max(counted, end)
     if age > TIME_TO_LIVE:
         hours = int(TIME_TO_LIVE.total_seconds() // 3600)
         yield Reason(numbers.TOO_OLD, f"{word.form} {word.id} is older than {hours} hours; approve again")

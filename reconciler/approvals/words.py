@@ -117,8 +117,8 @@ def _last_of(words: Sequence[Word]) -> tuple[Word, ...]:
     if not words:
         return ()
     latest = words[0]
-    for word in words[1:]:
-        if latest.submitted_at is None or word.submitted_at is None or word.submitted_at >= latest.submitted_at:
+    for word in words[1:]:  # one without a time is not known to have come later
+        if latest.submitted_at is None or (word.submitted_at is not None and word.submitted_at >= latest.submitted_at):
             latest = word
     return (words[-1],) if latest is words[-1] else (words[-1], latest)
 

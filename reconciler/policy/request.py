@@ -59,8 +59,8 @@ class Removal:
 
     @property
     def percent(self) -> float:
-        """Of all services that there were."""
-        return 100 * self.count / self.before if self.before else 0.0
+        """Of all services that there were; all of them where more go than were counted."""
+        return 100 * self.count / self.before if self.before else 100.0 * bool(self.count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pygit2
-from pygit2.enums import ConfigLevel, FileMode, SortMode
+from pygit2.enums import ConfigLevel, FileMode, RepositoryOpenFlag, SortMode
 
 from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotAllowed, NotFound, Terminal, UntrustedHistory
 from reconciler.model.location import Location, Problem
@@ -302,11 +302,18 @@ class GitMirror:
 
     @contextlib.contextmanager
     def _repository(self) -> Iterator[pygit2.Repository]:
-        repository = pygit2.Repository(self._directory)
         try:
-            yield repository
-        finally:
-            repository.free()
+            repository = pygit2.Repository(self._directory, RepositoryOpenFlag.NO_SEARCH)  # never one that lies above
+            try:
+                yield repository
+            finally:
+                repository.free()
+        except (pygit2.GitError, KeyError) as error:  # KeyError: an object that others name is not there
+            raise UntrustedHistory(
+                f"the mirror lacks something of its own: {error}",
+                where=str(self._directory),
+                hint="remove the directory; it is fetched again",
+            ) from error
 
     def _fetched(self, *what: str) -> Finished:
         command = ("fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head")

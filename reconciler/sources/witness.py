@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import FileMode, RepositoryOpenFlag
 
 from reconciler.model.checkpoint import SignedCheckpoint, read_checkpoint
 from reconciler.model.errors import InvalidInput, Retryable, VerificationFailed
@@ -156,7 +156,7 @@ class GitWitness:
         return signed
 
     def _repository(self) -> pygit2.Repository:
-        return pygit2.Repository(str(self._directory))
+        return pygit2.Repository(str(self._directory), RepositoryOpenFlag.NO_SEARCH)  # never one that lies above
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -170,7 +170,8 @@ def worst(answers: Iterable[Answer]) -> Answer:
 def model(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     """`model` as Compose renders it (null: it could not be), judged for shop/production on web-1. Beside it: `waivers`
     that the rules have, `proposed` ones, `rules` of the policy, `around` (compose_project, neighbours, host_paths),
-    `removal` (before, after, gone by environment), `changed` (a number of files).
+    `removal` (before, after, gone by environment; null: nobody counted), `changed` (a number of files; null: they could
+    not be listed).
     """
     proposed = tuple(Waiver(**each) for each in given.get("proposed", given.get("waivers", ())))
     around = {"compose_project": "shop-production"} | dict(given.get("around", {}))
@@ -183,16 +184,27 @@ def model(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
         proposed,
     )
     waivers = {TARGET.environment_name: tuple(Waiver(**each) for each in given.get("waivers", ()))}
-    gone = {"before": 1, "after": 1} | dict(given.get("removal", {}))
-    lost = tuple((EnvironmentName.parse(name), tuple(each)) for name, each in gone.pop("gone", {}).items())
-    changed = tuple(f"projects/shop/www/{number}" for number in range(given.get("changed", 1)))
-    asked = request((facts,), changed, policy.unseen(changed, {}), Removal(**gone, gone=lost))
+    number = given.get("changed", 1)
+    changed = None if number is None else tuple(f"projects/shop/www/{each}" for each in range(number))
+    asked = request((facts,), changed, policy.unseen(changed or (), {}), removal(given.get("removal", {})))
     rules = Policy(tuple(rule(each) for each in given.get("rules", ())), "digest")
     return judged(policy.evaluate(asked, rules, PRINCIPALS, waivers), (facts,), disabled)
 
 
+def removal(given: Mapping[str, Any] | None) -> Removal | None:
+    """What a case says of what goes, by default nothing."""
+    if given is None:
+        return None
+    counted = {"before": 1, "after": 1} | dict(given)
+    lost = tuple((EnvironmentName.parse(name), tuple(each)) for name, each in counted.pop("gone", {}).items())
+    return Removal(**counted, gone=lost)
+
+
 def request(
-    facts: tuple[TargetFacts, ...], changed: tuple[str, ...], findings: Iterable[Any], removal: Removal
+    facts: tuple[TargetFacts, ...],
+    changed: tuple[str, ...] | None,
+    findings: Iterable[Any],
+    removal: Removal | None,
 ) -> PolicyRequest:
     """A deployment of these targets by the author of the honest pull request."""
     return PolicyRequest((Action.DEPLOY,), facts, (1001,), changed, tuple(findings), removal)

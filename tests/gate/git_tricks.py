@@ -8,6 +8,7 @@ trick in which the same is read.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +22,9 @@ from unittest.mock import patch
 import pygit2
 from pygit2.enums import ObjectType
 
-from reconciler.model.errors import ForgeUnavailable, NotFound, UntrustedHistory
+from reconciler.model.errors import ForgeUnavailable, InvalidInput, NotFound, UntrustedHistory
 from reconciler.model.revision import CleanMerge
-from reconciler.sources import command, git
+from reconciler.sources import command, git, trees
 from reconciler.sources.git import GitMirror
 from tests.gate.answer import Answer
 from tests.git_remotes import Remote
@@ -72,7 +73,7 @@ def git_tricks(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
             stack.enter_context(played.weakened())
         try:
             worked = played.trick(bench)
-        except (UntrustedHistory, NotFound, ForgeUnavailable):
+        except (UntrustedHistory, NotFound, ForgeUnavailable, InvalidInput):
             worked = False
         return Answer("open", ()) if worked else Answer("refused", (played.number,))
 
@@ -172,6 +173,31 @@ def exported_trees() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def whatever_lies_above() -> Iterator[None]:
+    """Open the repository that a git at a terminal would find from there."""
+
+    @contextmanager
+    def discovered(mirror: GitMirror) -> Iterator[pygit2.Repository]:
+        yield pygit2.Repository(pygit2.discover_repository(str(mirror._directory)))
+
+    with patch.object(GitMirror, "_repository", discovered):
+        yield
+
+
+@contextmanager
+def what_can_be_read() -> Iterator[None]:
+    """Leave out of a tree what cannot be read."""
+    entries = trees._entries
+
+    def readable(tree: pygit2.Tree, *rest: Any) -> Iterator[Any]:
+        there = {str(entry.id) for entry in tree if entry.name != FILE}
+        return (found for found in entries(tree, *rest) if str(found[2]) in there)
+
+    with patch.object(trees, "_entries", readable):
+        yield
+
+
 # -- 41: refs that are taken for each other ------------------------------------------------------------------------
 
 
@@ -201,6 +227,13 @@ def branch_named_like_a_pull_request(bench: Bench) -> bool:
     evil = bench.remote.commit({FILE: EVIL}, bench.base, ref="refs/heads/refs/pull/7/head")
     assert head != evil
     return bench.mirror().remote_heads(("refs/pull/7/head",)) == {"refs/pull/7/head": evil}
+
+
+def branch_gone_and_a_tag_of_its_name(bench: Bench) -> bool:
+    """The branch is not there, and what a short name would find instead is."""
+    bench.refer("refs/tags/main", bench.remote.commit({FILE: EVIL}, bench.base, ref=None))
+    bench.remote.repository.references.delete("refs/heads/main")
+    return bench.tip(bench.mirror()) == EVIL.encode()
 
 
 # -- 44: tricks of a local git -------------------------------------------------------------------------------------
@@ -270,6 +303,15 @@ def union_of_a_conflict(bench: Bench) -> bool:
     return isinstance(mirror.merge_preview(ours, theirs), CleanMerge)
 
 
+def refs_of_the_mirror_gone(bench: Bench) -> bool:
+    """The mirror has lost its refs, so that a reader finds the repository above it, which is somebody else's."""
+    bench.mirror()
+    shutil.rmtree(bench.mirror_directory / "refs")
+    above = pygit2.init_repository(bench.directory, initial_head="main")
+    Remote(bench.directory, above).commit({FILE: EVIL})
+    return bench.tip(GitMirror(bench.mirror_directory, str(bench.remote.path), "main")) == EVIL.encode()
+
+
 # -- 45: objects whose hash lies -----------------------------------------------------------------------------------
 
 
@@ -317,6 +359,18 @@ def content_under_another_id(bench: Bench) -> bool:
     return bench.tip(bench.mirror()) == EVIL.encode()
 
 
+def file_gone_from_the_mirror(bench: Bench) -> bool:
+    """A tree names a file whose content the mirror lost: a reader that leaves it out deploys something else."""
+    bench.remote.commit({"other.txt": "1\n"}, bench.base)
+    bench.mirror()
+    shutil.rmtree(bench.mirror_directory / "objects")
+    shutil.copytree(bench.remote.path / "objects", bench.mirror_directory / "objects")
+    lost = str(bench.remote.repository.create_blob(GOOD.encode()))
+    (bench.mirror_directory / "objects" / lost[:2] / lost[2:]).unlink()
+    mirror = GitMirror(bench.mirror_directory, str(bench.remote.path), "main")
+    return set(mirror.tree(mirror.branch_head("main")).files) == {"other.txt"}
+
+
 # -- what there is -------------------------------------------------------------------------------------------------
 
 
@@ -356,6 +410,7 @@ TRICKS: Mapping[str, Played] = {
     "a tag named like the branch": Played(41, tag_named_like_the_branch, any_name),
     "a branch named like a short commit": Played(41, branch_named_like_a_short_commit, any_name),
     "a branch named like a commit": Played(41, branch_named_like_a_whole_commit, any_name),
+    "a branch that is gone, and a tag of its name": Played(41, branch_gone_and_a_tag_of_its_name, any_name),
     "a branch named like a pull request": Played(41, branch_named_like_a_pull_request, ends_of_names),
     "a replaced commit": Played(44, replaced_commit, _replacing),
     "a grafted line": Played(44, grafted_line, unchecked_directory),
@@ -363,10 +418,12 @@ TRICKS: Mapping[str, Played] = {
     "a hook of the mirror": Played(44, hook_of_the_mirror, lambda: looser_git("core.hooksPath")),
     "attributes that hide a file": Played(44, attributes_that_hide_a_file, exported_trees),
     "a merge driver of the repository": Played(44, union_of_a_conflict, _attributes),
+    "a mirror whose refs are gone": Played(44, refs_of_the_mirror_gone, whatever_lies_above),
     "one name twice in a tree": Played(45, file_twice, _unchecked_objects),
     "a directory called .git": Played(45, directory_of_git, _unchecked_objects),
     "modes with zeros before them": Played(45, modes_with_zeros, _unchecked_objects),
     "content under another id": Played(45, content_under_another_id),
+    "a file gone from the mirror": Played(45, file_gone_from_the_mirror, what_can_be_read),
 }
 
 

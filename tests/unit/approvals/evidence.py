@@ -305,6 +305,11 @@ ROLES = {"author": "write", "reviewer": "write", "reviewers-other-account": "wri
 }
 
 
+def several(said: str | Sequence[str] | None) -> Sequence[str]:
+    """Each of several answers to one question; none where there is no answer."""
+    return () if said is None else (said,) if isinstance(said, str) else said
+
+
 def evidence(
     *,
     pull: Mapping[str, Any] | None = None,
@@ -312,9 +317,9 @@ def evidence(
     commits: Sequence[Mapping[str, Any]] = ({},),
     reviews: Sequence[Mapping[str, Any]] = ({},),
     timeline: Sequence[Mapping[str, Any]] = (),
-    roles: Mapping[str, str | None] | None = None,
+    roles: Mapping[str, str | Sequence[str] | None] | None = None,
     shown: Sequence[Mapping[str, Any]] = ({},),
-    plans: Mapping[str, str] | None = None,
+    plans: Mapping[str, str | Sequence[str]] | None = None,
     obstacles: Sequence[str] = (),
     expected: Sequence[str] | None = None,
     rules: Mapping[str, Any] | None = None,
@@ -333,7 +338,8 @@ def evidence(
     """An honest pull request, with overrides.
 
     `pull` and `again` override both readings and the second one; `roles` the permissions; `shown` are posted plans;
-    `plans` maps targets to digest words; `rules` overrides every rule set, `rules_at` lists them one by one;
+    `plans` maps targets to digest words (and `roles` accounts to roles; a list is several answers that contradict each
+    other, null none); `rules` overrides every rule set, `rules_at` lists them one by one;
     `merged: true` makes it a landed one. `comments` are numbered from 70, `heard` are words as they were first seen,
     `closed` pairs of times. Everything else is a field of PullRequestReading or of Evidence.
     """
@@ -366,7 +372,7 @@ def evidence(
         reviews=tuple(review(**({"number": 50 + index} | dict(r))) for index, r in enumerate(reviews)),
         commits=tuple(commit(**{("sha_" if k == "sha" else k): v for k, v in c.items()}) for c in commits),
         timeline=tuple(event(**e) for e in timeline),
-        permissions=tuple(permission(n, role) for n, role in given_roles.items() if role is not None),
+        permissions=tuple(permission(n, role) for n, said in given_roles.items() for role in several(said)),
         comments=tuple(comment(**({"number": 70 + index} | dict(c))) for index, c in enumerate(comments)),
         pushes=tuple(push(**p) for p in pushes),
         lacks=tuple(Capability(word) for word in lacks),
@@ -387,7 +393,8 @@ def evidence(
         reading=reading,
         plans=tuple(
             PlannedTarget(Target.parse(name), plan_digest(word), tuple(obstacles), destroys)
-            for name, word in plan_words.items()
+            for name, words in plan_words.items()
+            for word in several(words)
         ),
         expected=tuple(Target.parse(name) for name in wanted),
         posted=tuple(posted(**p) for p in shown),

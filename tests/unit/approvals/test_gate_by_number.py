@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.approvals.catalogue import GROUPS, WAYS, Answer
-from tests.gate.__main__ import main, run
-from tests.gate.case_files import CASES, Unreadable, read, schema
+from tests.gate.__main__ import knock, main, run
+from tests.gate.case_files import CASES, Case, CaseFile, Unreadable, read, schema
 from tests.gate.doors import EVIDENCE
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +33,25 @@ def test_without_what_looks_at_a_number_exactly_its_attacks_get_through(number: 
         wrong = row.number == number
         assert row.refused == (0 if wrong else row.attacks), (row.number, row.failures)
         assert row.passed == row.twins, (row.number, row.failures)
+
+
+MISSING = [pytest.param(file, case, id=f"{file.number:02}: {case.name}") for file in FILES for case in file.missing]
+
+
+@pytest.mark.parametrize(("file", "case"), MISSING)
+def test_what_is_missing_is_answered_by_the_numbers_it_names_and_without_them_would_go_through(
+    file: CaseFile, case: Case
+) -> None:
+    """Where a case names no number, its file's own stands for what looks at it."""
+    assert set(knock(case).rules) == set(case.rules)
+    if not case.not_by_number:
+        answer = knock(case, frozenset({*case.rules, *case.also}) or frozenset({file.number}))
+        assert answer.outcome == "open", "another check stops this too: the case does not show its numbers"
+
+
+def test_every_number_that_is_in_scope_has_a_case_in_which_something_is_missing() -> None:
+    in_scope = {way.number for way in WAYS if way.answer is not Answer.OUT_OF_SCOPE}
+    assert {file.number for file in FILES if file.missing} == in_scope
 
 
 def test_cases_from_elsewhere_are_run_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

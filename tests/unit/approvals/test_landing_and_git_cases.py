@@ -49,6 +49,6 @@ def test_every_number_of_how_it_landed_has_an_attack_and_a_twin() -> None:
 
 
 def test_every_trick_is_played() -> None:
-    given = [case.values[1].given for case in cases("attacks", "never", "twins")]
+    given = [case.values[1].given for case in cases("attacks", "never", "twins", "missing")]
     assert {each.get("trick") for each in given} - {None} == set(TRICKS)
     assert {each.get("honest") for each in given} - {None} == set(HONEST)

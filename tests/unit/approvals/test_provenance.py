@@ -159,6 +159,11 @@ def test_a_tree_that_nobody_computed_proves_nothing() -> None:
     assert told(partition([commit("s", "base", tree="t")], [merged(1, "s")], trees={})) == [(35, ("s",))]
 
 
+def test_two_trees_that_nobody_knows_are_not_the_same() -> None:
+    unknown = replace(commit("s", "base"), tree=None)  # type: ignore[arg-type]
+    assert told(partition([unknown], [merged(1, "s")], trees={})) == [(35, ("s",))]
+
+
 def test_a_merge_of_another_head_is_refused() -> None:
     other = commit("m", "base", "something-else", tree="t")
     assert told(partition([other], [merged(1, "m")], trees={("base", "head-1"): "t"})) == [(38, ("m",))]

@@ -29,6 +29,8 @@ def gone(before: int, after: int, count: int) -> Removal:
         (gone(7, 3, 4), True),
         (gone(8, 4, 4), False),  # half is not more than half
         (gone(9, 4, 5), True),
+        (gone(0, 0, 1), True),  # more than was counted, and nothing is left
+        (gone(0, 9, 4), True),  # more than was counted
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import stat
 import subprocess
 import threading
@@ -175,6 +176,28 @@ def test_a_branch_with_an_object_that_git_refuses_keeps_no_other_from_being_fetc
     mirror.fetch()
     assert mirror.branch_head("main") == third
     assert mirror.branch_head("agent/bad") == remote.head("refs/heads/agent/bad"), "a good one is taken again"
+
+
+def test_a_mirror_that_lost_its_refs_is_not_looked_for_above_it(tmp_path: Path) -> None:
+    above = Remote(tmp_path, pygit2.init_repository(tmp_path, initial_head="main"))
+    above.commit({"a": "somebody else's"})
+    remote = Remote.make(tmp_path / "remote.git")
+    remote.commit({"a": "1"})
+    mirror = remote.mirror(tmp_path / "mirror")
+    shutil.rmtree(tmp_path / "mirror/refs")
+    with pytest.raises(UntrustedHistory, match="remove the directory; it is fetched again"):
+        mirror.branch_head("main")
+
+
+def test_a_mirror_that_lost_a_file_says_so_and_leaves_nothing_out(remote: Remote, tmp_path: Path) -> None:
+    sha = remote.commit({"a": "1", "b": "2"})
+    mirror = remote.mirror(tmp_path / "mirror")
+    shutil.rmtree(tmp_path / "mirror/objects")
+    shutil.copytree(remote.path / "objects", tmp_path / "mirror/objects")
+    lost = str(remote.repository.create_blob(b"2"))
+    (tmp_path / "mirror/objects" / lost[:2] / lost[2:]).unlink()
+    with pytest.raises(InvalidInput, match=f"git cannot read it: '{lost}'"):
+        mirror.tree(sha)
 
 
 def test_a_mirror_that_could_show_another_history_is_refused(remote: Remote, tmp_path: Path) -> None:

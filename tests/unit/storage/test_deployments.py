@@ -241,6 +241,7 @@ PLANTED = {
     "reverts, record, context, seal FROM deployments",
     "without a seal": "UPDATE deployments SET seal = ''",
     "a seal that is no text": "UPDATE deployments SET seal = x'ff'",
+    "a seal in other letters": "UPDATE deployments SET seal = 'é'",
 }
 
 
