@@ -17,6 +17,7 @@ from reconciler.control.planning import Planned, Snapshot, TargetPlan
 from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarget, PostedPlan, RuleSet
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.deployment import DeploymentKind
+from reconciler.model.desired import Consent
 from reconciler.model.policy import Action
 from reconciler.model.pull_request import Comment, PullRequestReading
 from reconciler.model.target import EnvironmentName, Target
@@ -41,12 +42,15 @@ def judge(
     deploying = Action.ROLLBACK if kind.kind is DeploymentKind.ROLLBACK else Action.DEPLOY
     actions = ((deploying,) if targets else ()) + change.rules.actions
     request = asked_of_policy(parts, change, plans, targets, actions, authors)
+    new = any(change.before.state.environment(target.environment_name) is None for target in targets)
+    all_concerned = change.rules.rules_touched or new
     return tuple(
         RuleSet(
             origin=origin,
             principals=rules.state.principals,
             verdict=policy.evaluate(request, rules.state.policy, rules.state.principals, waivers(rules)),
             environments=tuple(_gate_rules(change, target, rules) for target in targets),
+            consent=approvals.strictest_consent(change.before.state, rules.state) if all_concerned else Consent.REVIEW,
         )
         for origin, rules in origins.items()
     )
