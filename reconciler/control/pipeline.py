@@ -129,7 +129,7 @@ def execute(parts: Parts, deployment: str) -> Deployment:
     """Run a queued or cut-off deployment to its end, record it, say so on the forge. The engine calls this."""
     finished, context = execution.run(parts, deployment)
     remembering.concluded(parts, finished, context)
-    checkpoints.after_deployment(parts)
+    checkpoints.at_once(parts)
     publishing.deployed(parts, finished.revision)
     return finished
 

@@ -44,9 +44,14 @@ def tampered(parts: Parts, error: VerificationFailed) -> None:
     """What does not verify goes on record, once, where the ledger itself can still be appended to."""
     said = {"reason": str(error)}
     try:
-        latest = parts.ledger.latest("tampered", "database")
-        if latest is None or latest.data != said:
+        try:
+            latest = parts.ledger.latest("tampered", "database")
+            known = latest is not None and latest.data == said
+        except VerificationFailed:  # nothing can be looked for in it: then once in a process
+            known = f"tampered: {error}" in parts.told
+        if not known:
             parts.ledger.append("tampered", "database", said, parts.clock.now())
+            parts.told.add(f"tampered: {error}")
     except VerificationFailed as also:
         parts.progress("ledger.tampered", {"reason": str(also)})
 
