@@ -113,6 +113,8 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
     name = remembering.environment_of(record)
     with lease(parts.leases, parts.clock, f"environment {name}", parts.owner) as held:
         _still_due(parts, deployment)
+        if remembering.marked_again(parts, name):
+            raise VerificationFailed(f"the glass of {name} was broken, and the database did not say so (gate 68)")
         after = planning.snapshot(parts.source.tree(record.revision))
         before = planning.snapshot(parts.source.tree(context["before"])) if context["before"] else None
         waves = tuple(

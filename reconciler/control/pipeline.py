@@ -60,6 +60,7 @@ class Reconciled:
 def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
     """Bring one environment to its last approved state, landing by landing; then look for drift."""
     trust = remembering.pinned(parts)
+    remembering.marked_again(parts, name)
     made: list[Deployment] = []
     for cut_off in parts.deployments.unfinished():
         if remembering.environment_of(cut_off) == name:

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from reconciler.control import actions
 from tests.scenarios.conftest import StageMaker
-from tests.scenarios.stage import PRODUCTION, Stage, greet
+from tests.scenarios.stage import FILES, PRODUCTION, Stage, greet
+from tests.scenarios.test_break_glass import EMERGENCIES, NAMESPACE, glass, hotfix
+from tests.scenarios.test_consent import PRINCIPALS, make_key, sign, token_file
 
 ALONE = {"projects/app/spare/environment.yaml": None}
 
@@ -59,3 +62,34 @@ def test_a_suspension_is_not_kept_from_the_ledger(make_simulated: StageMaker) ->
     failures = stage.run()["failures"]
     assert {failure["code"] for failure in failures} == {"VERIFICATION_FAILED"}, failures
     assert stage.greeting() == "first"
+
+
+def test_the_mark_of_a_broken_glass_is_not_put_back(make_simulated: StageMaker, tmp_path: Path) -> None:
+    """By a row that this installation itself had written before: the environment would be healed, and not reviewed."""
+    people = FILES[PRINCIPALS]
+    for name, groups in (("operator", "[operators, sre]"), ("keeper", "[sre]")):
+        key = make_key(tmp_path / name)
+        people = people.replace(f"groups: {groups}}}\n", f'groups: {groups}, signing_keys: ["{key}"]}}\n', 1)
+    policy = FILES["policy.yaml"].rstrip() + "\n" + EMERGENCIES
+    stage = make_simulated(**ALONE, **{PRINCIPALS: people, "policy.yaml": policy})
+    with closing(sqlite3.connect(stage.world.root / "state/reconciler.db")) as database:
+        before = database.execute("SELECT record, seal FROM environments").fetchone()
+    fix = hotfix(stage, "mended")
+    shown = glass(stage, fix, "--dry-run")[1]["data"]
+    second = tmp_path / "second.sig"
+    second.write_text(sign(tmp_path / "keeper", shown["statement"], NAMESPACE))
+    (digest,) = shown["plans"].values()
+    run = ("--plan", digest, "--issued", shown["issued"], "--yes", "--second-signature", str(second))
+    token = ("--token-file", token_file(stage, "operator", tmp_path))
+    code, done = glass(stage, fix, *run, *token, "--sign", str(tmp_path / "operator"))
+    assert code == 0, done
+    stage.run()
+    marked = stage.status()["broken_glass"]
+    assert marked
+    with closing(sqlite3.connect(stage.world.root / "state/reconciler.db", isolation_level=None)) as database:
+        database.execute("UPDATE environments SET record = ?, seal = ?", before)
+    assert stage.status()["broken_glass"] is None
+    stage.run()
+    assert (stage.status()["hold"], stage.status()["broken_glass"]) == ("BrokenGlass", marked)
+    assert stage.parts.ledger.latest("tampered", "database") is not None
+    assert stage.greeting() == "mended"
