@@ -14,7 +14,7 @@ from reconciler.approvals.provenance import (
     unavailable,
 )
 from reconciler.approvals.restoring import goes_back, unapproved_image
-from reconciler.approvals.rules import RuleChanges, rule_changes, stricter
+from reconciler.approvals.rules import RuleChanges, rule_changes, stricter, strictest_consent
 
 __all__ = [
     "DeployBranch",
@@ -31,6 +31,7 @@ __all__ = [
     "rewound",
     "rule_changes",
     "stricter",
+    "strictest_consent",
     "unapproved_image",
     "unavailable",
 ]

@@ -113,6 +113,16 @@ def stricter(
     )
 
 
+def strictest_consent(*states: DesiredState) -> Consent:
+    """What a change asks for that concerns every environment. Whoever changes the rules could let a key of their own
+    speak for anybody, and a new environment asks for as little as its own file says: neither takes less than what
+    guards the most (5, 46).
+    """
+    modes = list(Consent)
+    asked = (environment.consent for state in states for environment in state.environments)
+    return max(asked, key=modes.index, default=Consent.REVIEW)
+
+
 def strictness(tier: str) -> int:
     """The rank of a tier; of two equally strict ones the first, which is the base's, wins."""
     return TIERS.index(tier) if tier in TIERS else TIERS.index(PRODUCTION)

@@ -218,10 +218,10 @@ def shown_to(evidence: Evidence, word: Word) -> PostedPlan | None:
 
 
 def consent_mode(evidence: Evidence) -> Consent:
-    """The strictest form of consent that any environment concerned asks for."""
+    """The strictest form of consent that any environment concerned, or a change of the rules, asks for."""
     modes = list(Consent)
     asked = [e.consent for rules in evidence.rule_sets for e in rules.environments]
-    return max(asked, key=modes.index, default=Consent.REVIEW)
+    return max([*asked, *(rules.consent for rules in evidence.rule_sets)], key=modes.index, default=Consent.REVIEW)
 
 
 def consent_delay(evidence: Evidence) -> float:

@@ -196,7 +196,7 @@ def adopt_commit(
 
 def _read(what: approving.Asked, plans: tuple[str, ...], yes: bool, intent: str) -> None:
     """Whoever speaks names what they read: on the command line, or by saying yes to it at a terminal."""
-    shown = ", ".join(f"{target} {digest[:QUOTED_DIGITS]}" for target, digest in what.shown.digests)
+    shown = ", ".join(f"{name} {digest[:QUOTED_DIGITS]}" for name, digest in what.read)
     if plans:
         short = [plan for plan in plans if len(plan) < QUOTED_DIGITS]
         if short or not what.named_by(plans):

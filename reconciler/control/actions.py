@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reconciler.control import changes, history, planning, remembering
+from reconciler.control import changes, checkpoints, execution, history, planning, remembering
 from reconciler.control.parts import Parts
 from reconciler.model.deployment import Deployment, DeploymentKind, DeploymentState
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
@@ -113,9 +113,9 @@ def _suspended(parts: Parts, name: EnvironmentName, reason: str | None) -> Envir
     if name not in remembering.environments(parts):
         raise NotFound(f"there is no environment {name}")
     now = remembering.record(parts, name)
-    if now.detail.get("suspended") == reason:
-        return now
-    parts.ledger.append("suspend" if reason else "resume", str(name), {"reason": reason}, parts.clock.now())
+    if execution.suspension(parts, name) != reason:  # by the ledger: the record is only what is shown of it
+        parts.ledger.append("suspend" if reason else "resume", str(name), {"reason": reason}, parts.clock.now())
+    checkpoints.at_once(parts)  # so that nobody cuts it off the ledger's end
     hold = now.hold if reason or now.hold != "Suspended" else None
     return remembering.write(
         parts, name, lambda now: replace(now, hold=hold, detail={**now.detail, "suspended": reason})

@@ -30,10 +30,18 @@ class Asked:
     def digests(self) -> tuple[str, ...]:
         return tuple(digest for _, digest in self.shown.digests)
 
+    @property
+    def read(self) -> tuple[tuple[str, str], ...]:
+        """What a person names to show that they read it, and what it is: every plan, or the head where rules change
+        and nothing is deployed.
+        """
+        plans = tuple((str(target), digest) for target, digest in self.shown.digests)
+        return plans or (("no plan, head", self.shown.head_sha),)
+
     def named_by(self, prefixes: Sequence[str]) -> bool:
         """Whether the person named every plan, and nothing else."""
-        return len(prefixes) == len(self.digests) and all(
-            any(digest.startswith(prefix) for prefix in prefixes) for digest in self.digests
+        return len(prefixes) == len(self.read) and all(
+            any(digest.startswith(prefix) for prefix in prefixes) for _, digest in self.read
         )
 
 

@@ -407,7 +407,8 @@ def _begin(
         groups=groups,
     )
     opened = {"environment": str(name), "deployment": one.deployment, "review_by": one.review_by, "by": list(persons)}
-    parts.ledger.append("break-glass-opened", f"statement/{one.statement}", facts | opened, now)
+    noted = facts | opened | {"mark": marks.written(one)}
+    parts.ledger.append("break-glass-opened", f"statement/{one.statement}", noted, now)
     remembering.mark(parts, name, one)
     try:
         return execution.queue(parts, name, deploy)

@@ -51,12 +51,18 @@ def _newest(parts: Parts, origin: str) -> SignedCheckpoint | None:
         one.checkpoint: one for one in (kept.signed if kept else None, *_outside(parts, origin)) if one is not None
     }
     for checkpoint, signed in found.items():
-        ours = repository_of(checkpoint.origin) == repository_of(origin)
-        said = (checkpoint.signed_bytes, signed.signature, NAMESPACE, [parts.signer.public_key])
-        if not ours or parts.signatures.signer_of(*said) is None:
-            raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {checkpoint.size}")
+        _signed_by_us(parts, signed, origin)
         _still_there(parts, checkpoint)
     return max(found.values(), key=lambda signed: signed.checkpoint.size, default=None)
+
+
+def _signed_by_us(parts: Parts, signed: SignedCheckpoint, origin: str) -> None:
+    """Or it is none: rows of checkpoints have no other seal."""
+    ours = repository_of(signed.checkpoint.origin) == repository_of(origin)
+    said = (signed.checkpoint.signed_bytes, signed.signature, NAMESPACE, [parts.signer.public_key])
+    if not ours or parts.signatures.signer_of(*said) is None:
+        size = signed.checkpoint.size
+        raise VerificationFailed(f"{TAMPERED}: this installation did not sign the checkpoint of {size}")
 
 
 def _outside(parts: Parts, origin: str) -> tuple[SignedCheckpoint | None, SignedCheckpoint | None]:
@@ -127,7 +133,8 @@ def due(parts: Parts) -> SignedCheckpoint | None:
         return None
     made = None
     newest = parts.checkpoints.newest()
-    if newest is None or newest.at + EVERY <= parts.clock.now():
+    now = parts.clock.now()
+    if newest is None or not now - EVERY < newest.at <= now:  # nobody signed it in a time to come
         size, _ = parts.ledger.head()
         if size > (newest.signed.checkpoint.size if newest is not None else 0):
             made = make(parts)
@@ -139,16 +146,20 @@ def bear_witness(parts: Parts) -> None:
     """Give the witness every checkpoint that it does not have; nothing where none is configured."""
     if parts.witness is None:
         return
-    newest = parts.witness.newest(_origin(parts))
+    origin = _origin(parts)
+    newest = parts.witness.newest(origin)
     missing = [kept.signed for kept in parts.checkpoints.after(newest.checkpoint.size if newest is not None else -1)]
+    for signed in missing:  # what the witness has taken, nobody takes back
+        _signed_by_us(parts, signed, origin)
     if missing:
         parts.witness.publish(missing, parts.clock.now())
         parts.progress("ledger.witnessed", {"size": missing[-1].checkpoint.size, "checkpoints": len(missing)})
 
 
-def after_deployment(parts: Parts) -> SignedCheckpoint | None:
-    """A checkpoint that covers a deployment's end. What fails is said, tried again by the timer, and stops nothing: the
-    deployment has happened. None where there is no checkpoint. The witness is told by the timer, for whom nobody waits.
+def at_once(parts: Parts) -> SignedCheckpoint | None:
+    """A checkpoint that covers what was done last, a deployment or a suspension. What fails is said, tried again by the
+    timer, and stops nothing: it has happened. None where there is no checkpoint. The witness is told by the timer, for
+    whom nobody waits.
     """
     try:
         return make(parts)
@@ -161,6 +172,8 @@ def anchor(parts: Parts) -> str | None:
     """`SIZE:ROOT` of the newest checkpoint, for the deploy status; None before there is one, or where it is spoilt."""
     try:
         newest = parts.checkpoints.newest()
+        if newest is not None:
+            _signed_by_us(parts, newest.signed, _origin(parts))
     except VerificationFailed as error:
         parts.progress("ledger.not_signed", {"reason": str(error), "code": error.code})
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,8 @@ from reconciler.control.planning import Planned, Snapshot, TargetPlan
 from reconciler.model.approval import Evidence, GateRules, Landing, PlannedTarget, PostedPlan, RuleSet
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.deployment import DeploymentKind
+from reconciler.model.desired import Consent
+from reconciler.model.ledger_entry import LedgerEntry
 from reconciler.model.policy import Action
 from reconciler.model.pull_request import Comment, PullRequestReading
 from reconciler.model.target import EnvironmentName, Target
@@ -41,12 +43,15 @@ def judge(
     deploying = Action.ROLLBACK if kind.kind is DeploymentKind.ROLLBACK else Action.DEPLOY
     actions = ((deploying,) if targets else ()) + change.rules.actions
     request = asked_of_policy(parts, change, plans, targets, actions, authors)
+    new = any(change.before.state.environment(target.environment_name) is None for target in targets)
+    all_concerned = change.rules.rules_touched or new
     return tuple(
         RuleSet(
             origin=origin,
             principals=rules.state.principals,
             verdict=policy.evaluate(request, rules.state.policy, rules.state.principals, waivers(rules)),
             environments=tuple(_gate_rules(change, target, rules) for target in targets),
+            consent=approvals.strictest_consent(change.before.state, rules.state) if all_concerned else Consent.REVIEW,
         )
         for origin, rules in origins.items()
     )
@@ -246,21 +251,19 @@ def _at_once(rules: RuleSet) -> RuleSet:
 def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
     """The plans that the ledger holds for a pull request, oldest first, and whether their comment was tampered with.
 
-    Our comment is compared with what we wrote last, text and time; a difference is noted in the ledger, because the
+    Our comments are compared with what we wrote last, text and time; a difference is noted in the ledger, because the
     plan will be shown afresh and the tampering must not be forgotten.
     """
     number = reading.pull_request.number
     key = subject(number)
     plans = parts.ledger.find("plan-posted", key)
-    if plans and _tampered(reading.comments, _written(parts, key)) is not None:
+    if plans and _tampered(reading.comments, _written(parts, key)):
         with parts.saying:  # or we wrote since it was read
-            said = _written(parts, key)
-            tampered = _tampered(parts.forge.comments(number), said)
-            noted = parts.ledger.latest("plan-edited", key)
-            written = parts.ledger.latest("gate", key)
-            if tampered is not None and (noted is None or written is None or noted.sequence < written.sequence):
-                facts = {"comment": said["comment"], "how": tampered}
-                parts.ledger.append("plan-edited", key, facts, parts.clock.now())
+            for said, how in _tampered(parts.forge.comments(number), _written(parts, key)):
+                facts = {"comment": said.data["comment"], "how": how}
+                noted = [e for e in parts.ledger.find("plan-edited", key) if e.data["comment"] == facts["comment"]]
+                if not noted or noted[-1].sequence < said.sequence:
+                    parts.ledger.append("plan-edited", key, facts, parts.clock.now())
             plans = parts.ledger.find("plan-posted", key)
     edits = [entry.sequence for entry in parts.ledger.find("plan-edited", key)]
     following = [entry.sequence for entry in plans[1:]] + [sys.maxsize]
@@ -273,24 +276,28 @@ def posted(parts: Parts, reading: PullRequestReading) -> tuple[PostedPlan, ...]:
     )
 
 
-def _written(parts: Parts, key: str) -> Mapping[str, Any]:
-    """What the ledger says of our comment as it was written last; empty where it says nothing."""
-    written = parts.ledger.latest("gate", key)
-    return written.data if written is not None else {}
+def _written(parts: Parts, key: str) -> tuple[LedgerEntry, ...]:
+    """What the ledger says of each of our comments as it was written last; after the merge there are several, of which
+    each shows the plans of some environments.
+    """
+    last = {entry.data["comment"]: entry for entry in parts.ledger.find("gate", key)}
+    return tuple(last.values())
 
 
-def _tampered(comments: Sequence[Comment], said: Mapping[str, Any]) -> str | None:
-    """How our comment differs from what we wrote last, None when it does not, or when we wrote none."""
-    if not said:
-        return None
-    for comment in comments:
-        if comment.id == said["comment"]:
-            if body_digest(comment.body) != said["body"]:
-                return "the text is not ours"
-            if comment.updated_at.isoformat() != said["comment_updated_at"]:
-                return "it was edited after we wrote it"
-            return None
-    return "it was deleted"
+def _tampered(comments: Sequence[Comment], written: Iterable[LedgerEntry]) -> list[tuple[LedgerEntry, str]]:
+    """Those of our comments that differ from what we wrote last, and how."""
+    found = {comment.id: comment for comment in comments}
+    return [(said, how) for said in written if (how := _differs(found.get(said.data["comment"]), said.data))]
+
+
+def _differs(comment: Comment | None, said: Mapping[str, Any]) -> str | None:
+    if comment is None:
+        return "it was deleted"
+    if body_digest(comment.body) != said["body"]:
+        return "the text is not ours"
+    if comment.updated_at.isoformat() != said["comment_updated_at"]:
+        return "it was edited after we wrote it"
+    return None
 
 
 def body_digest(body: str) -> str:

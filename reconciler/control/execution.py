@@ -113,6 +113,8 @@ def run(parts: Parts, deployment: str) -> tuple[Deployment, Mapping[str, Any]]:
     name = remembering.environment_of(record)
     with lease(parts.leases, parts.clock, f"environment {name}", parts.owner) as held:
         _still_due(parts, deployment)
+        if remembering.marked_again(parts, name):
+            raise VerificationFailed(f"the glass of {name} was broken, and the database did not say so (gate 68)")
         after = planning.snapshot(parts.source.tree(record.revision))
         before = planning.snapshot(parts.source.tree(context["before"])) if context["before"] else None
         waves = tuple(
@@ -189,7 +191,13 @@ def hold(parts: Parts, name: EnvironmentName, environment: EnvironmentSpec | Non
 
 def suspended(parts: Parts, name: EnvironmentName) -> str | None:
     """Whether somebody suspended the environment, and why: by the ledger, from which nobody takes that back (68)."""
+    reason = suspension(parts, name)
+    return f"suspended: {reason}" if reason else None
+
+
+def suspension(parts: Parts, name: EnvironmentName) -> str | None:
+    """The reason that was given for it, None where nobody suspended it or somebody resumed it since."""
     said = (parts.ledger.latest("suspend", str(name)), parts.ledger.latest("resume", str(name)))
     last = max((entry for entry in said if entry is not None), key=lambda entry: entry.sequence, default=None)
-    reason = last.data["reason"] if last is not None else None
-    return f"suspended: {reason}" if reason else None
+    reason: str | None = last.data["reason"] if last is not None else None
+    return reason

@@ -47,18 +47,23 @@ class Break:
 
 def of(detail: Mapping[str, Any]) -> tuple[Break, ...]:
     """The marks in the detail of an environment's record, oldest first."""
-    found = detail.get(KEY) or ()
-    return tuple(
-        Break(**{**each, "by": tuple(each["by"]), "groups": tuple(each["groups"])})
-        for each in found
-        if each is not None
-    )
+    return tuple(read(each) for each in detail.get(KEY) or () if each is not None)
 
 
 def detail_with(detail: Mapping[str, Any], breaks: Iterable[Break]) -> dict[str, Any]:
     """The detail with these marks; those that are over are left out."""
-    left = [asdict(each) | {"by": list(each.by), "groups": list(each.groups)} for each in breaks if not each.over]
+    left = [written(each) for each in breaks if not each.over]
     return {**detail, KEY: left or None}
+
+
+def written(one: Break) -> dict[str, Any]:
+    """A mark as JSON values, for the record and for the ledger."""
+    return asdict(one) | {"by": list(one.by), "groups": list(one.groups)}
+
+
+def read(said: Mapping[str, Any]) -> Break:
+    """What `written` made."""
+    return Break(**{**said, "by": tuple(said["by"]), "groups": tuple(said["groups"])})
 
 
 def live(detail: Mapping[str, Any]) -> tuple[Break, ...]:

@@ -60,6 +60,7 @@ class Reconciled:
 def reconcile(parts: Parts, name: EnvironmentName) -> Reconciled:
     """Bring one environment to its last approved state, landing by landing; then look for drift."""
     trust = remembering.pinned(parts)
+    remembering.marked_again(parts, name)
     made: list[Deployment] = []
     for cut_off in parts.deployments.unfinished():
         if remembering.environment_of(cut_off) == name:
@@ -129,7 +130,7 @@ def execute(parts: Parts, deployment: str) -> Deployment:
     """Run a queued or cut-off deployment to its end, record it, say so on the forge. The engine calls this."""
     finished, context = execution.run(parts, deployment)
     remembering.concluded(parts, finished, context)
-    checkpoints.after_deployment(parts)
+    checkpoints.at_once(parts)
     publishing.deployed(parts, finished.revision)
     return finished
 

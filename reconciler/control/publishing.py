@@ -127,7 +127,8 @@ def ask_again(
     body = f"{section.text}\n### Approval\n\n{gates.gate_markdown(gate)}\n"
     with parts.saying:
         written = parts.forge.write_comment(number, None, body)
-        _remember_plan(parts, reading, planned(plans), written, last)
+        # what stands in a comment that somebody wrote into was shown to nobody, of whichever environment it is
+        _remember_plan(parts, reading, planned(plans), written, {} if tampered else last)
         _remember_decision(parts, reading, {"after_merge": decision(gate)}, body, written)
 
 

@@ -44,9 +44,14 @@ def tampered(parts: Parts, error: VerificationFailed) -> None:
     """What does not verify goes on record, once, where the ledger itself can still be appended to."""
     said = {"reason": str(error)}
     try:
-        latest = parts.ledger.latest("tampered", "database")
-        if latest is None or latest.data != said:
+        try:
+            latest = parts.ledger.latest("tampered", "database")
+            known = latest is not None and latest.data == said
+        except VerificationFailed:  # nothing can be looked for in it: then once in a process
+            known = f"tampered: {error}" in parts.told
+        if not known:
             parts.ledger.append("tampered", "database", said, parts.clock.now())
+            parts.told.add(f"tampered: {error}")
     except VerificationFailed as also:
         parts.progress("ledger.tampered", {"reason": str(also)})
 
@@ -281,6 +286,34 @@ def mark(parts: Parts, name: EnvironmentName, one: marks.Break) -> EnvironmentRe
         return freed(replace(now, hold=None, detail=marks.detail_with(now.detail, [*others, one])))
 
     return write(parts, name, change)
+
+
+def marked_again(parts: Parts, name: EnvironmentName) -> bool:
+    """Set the marks that the ledger knows of and the record does not, as after an earlier state of the record was put
+    back: what broke the glass is neither healed away nor left without its review. Whether there were any.
+    """
+    subject = str(name)
+
+    def of(kind: str) -> set[str]:
+        return {entry.data["glass"] for entry in parts.ledger.find(f"break-glass-{kind}", subject)}
+
+    announced = parts.ledger.find("break-glass-announced", subject)
+    if not announced:
+        return False
+    over = of("ended") | {each.deployment for each in marks.of(record(parts, name).detail)}
+    reviewed, again = of("reviewed"), of("reproduced")
+    missing = []
+    for entry in announced:
+        opened = parts.ledger.latest("break-glass-opened", f"statement/{entry.data['attempt']}")
+        one = marks.read(opened.data["mark"]) if opened is not None else None
+        if one is not None and one.deployment not in over:
+            review_by = None if one.deployment in reviewed else one.review_by
+            missing.append(replace(one, review_by=review_by, reproduced=one.deployment in again))
+    for one in missing:
+        mark(parts, name, one)
+        text = f"the database was changed: it had not the mark of {one.deployment} on {name}; it is there again"
+        tampered(parts, VerificationFailed(f"{text} (gate 68)"))
+    return bool(missing)
 
 
 def summary(deployment: Deployment) -> dict[str, Any]:

@@ -132,12 +132,17 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Principals and verdict under one version of the rules (the base's, the landing's first parent's, the tip's)."""
+    """Principals and verdict under one version of the rules (the base's, the landing's first parent's, the tip's).
+
+    `consent` is what a change asks for beside its environments: the strictest of all where it changes rules, or brings
+    an environment that could otherwise choose its own.
+    """
 
     origin: str
     principals: Principals
     verdict: Verdict
     environments: tuple[GateRules, ...]
+    consent: Consent = Consent.REVIEW
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
-from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
+from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal, VerificationFailed
 from reconciler.storage.schema import REVISION
 from reconciler.storage.sealing import Seal
+from reconciler.storage.stored import planted
 
 WAIT_SECONDS = 30
 _READS = "reads"
+_SCHEMA = "schema"
 # What SQLite answers where trying again helps nobody: the file or its directory has to be changed first.
 _LASTING = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _FROM_BACKUP = "restore it from a backup"
@@ -73,6 +75,7 @@ def open_database(url: str, seal: Seal) -> Database:
     try:
         if _revision(database) != REVISION:
             _migrate(database, file)
+        _refuse_what_acts(engine)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, DatabaseError | UnicodeDecodeError):
@@ -127,6 +130,27 @@ def _make_durable(engine: Engine) -> None:
         # A writer that began as a reader would fail, not wait, when another wrote since: writers say so first.
         reads = connection.get_execution_options().get(_READS, False)
         connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+
+
+def _refuse_what_acts(engine: Engine) -> None:
+    """Before anything else in a transaction: nothing in the database does anything that we did not put there (68).
+
+    Asked again when the schema was changed since this connection asked: its number is that by which SQLite knows.
+    """
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+        (version,) = driver.execute("PRAGMA schema_version").fetchone()
+        if connection.info.get(_SCHEMA) == version:
+            return
+        faults = planted(driver)
+        if faults:
+            raise VerificationFailed(
+                f"the database was changed: {'; '.join(faults)} (gate 68)",
+                hint="docs/how-to/trust.md says how to go on without it",
+            )
+        connection.info[_SCHEMA] = version
 
 
 def _revision(database: Database) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from sqlalchemy import cast as sql_cast
 
 from reconciler.model.canonical import canonical, digest_bytes
 from reconciler.model.chain import StoredEntry
+from reconciler.model.errors import VerificationFailed
 from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 from reconciler.storage.database import Database
 from reconciler.storage.schema import ledger
@@ -25,14 +27,49 @@ _ROWS: Select[Any] = select(
 ).order_by(ledger.c.sequence)
 
 
+_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class _Walked:
+    """The chain as far as this process has followed it from its beginning: the hash of each entry by number, and the
+    numbers of the entries by kind and subject.
+
+    Where an entry stands is taken from here and not from the database, whose columns and indexes could be made to hide
+    one: what is asked for decides something, an objection or a suspension (68).
+    """
+
+    hashes: list[str] = field(default_factory=list)
+    numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def follow(self, row: Row[Any]) -> None:
+        """Take the next row, whose seal was checked, or the last one once more."""
+        known = len(self.hashes)
+        if known and row.sequence == known and row.hash == self.hashes[-1]:
+            return
+        if row.sequence != known + 1 or row.previous != (self.hashes[-1] if known else GENESIS):
+            raise _tampered(f"entry {row.sequence} does not follow from entry {known}; it has lost some, or others")
+        self.hashes.append(row.hash)
+        self.numbers.setdefault((row.kind, row.subject), []).append(row.sequence)
+
+
+def _tampered(how: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"the ledger was tampered with: {how} (gate 68)", hint="docs/how-to/verify-the-ledger.md says what to do"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SqlLedger:
     """Implements ports.Ledger. BEGIN IMMEDIATE makes two processes take turns.
 
-    VerificationFailed wherever a row is read, or appended to, that this installation has not written so.
+    VerificationFailed wherever a row is read, or appended to, that this installation has not written so; and, where
+    entries are looked for, while any entry is missing or moved.
     """
 
     database: Database
+    _walked: _Walked = field(default_factory=_Walked, init=False, repr=False, compare=False)
 
     def append(self, kind: str, subject: str, data: Mapping[str, Any], now: datetime) -> LedgerEntry:
         """Add one fact; it is on disk when this returns."""
@@ -50,16 +87,12 @@ class SqlLedger:
 
     def latest(self, kind: str, subject: str) -> LedgerEntry | None:
         """The newest entry of a kind about a subject."""
-        query = _ROWS.where(ledger.c.kind == kind, ledger.c.subject == subject)
-        with self.database.reading() as connection:
-            row = connection.execute(query.order_by(None).order_by(ledger.c.sequence.desc()).limit(1)).first()
-        return self._entry(row) if row is not None else None
+        found = self._found(kind, subject, newest_only=True)
+        return found[0] if found else None
 
     def find(self, kind: str, subject: str) -> tuple[LedgerEntry, ...]:
         """All entries of a kind about a subject, oldest first."""
-        query = _ROWS.where(ledger.c.kind == kind, ledger.c.subject == subject)
-        with self.database.reading() as connection:
-            return tuple(map(self._entry, connection.execute(query)))
+        return self._found(kind, subject, newest_only=False)
 
     def head(self) -> tuple[int, str]:
         """The number of the last entry and its hash (0 and GENESIS when there is none)."""
@@ -80,6 +113,31 @@ class SqlLedger:
             connection.execute(text("SELECT 1"))  # the snapshot begins with the first statement of SQLAlchemy's
             driver = connection.connection.driver_connection
             yield from stored_entries(cast(sqlite3.Connection, driver), after or None)
+
+    def _found(self, kind: str, subject: str, *, newest_only: bool) -> tuple[LedgerEntry, ...]:
+        """By number, each with the hash that it has in the chain."""
+        with self._walked.turn:  # a snapshot that begins within one's turn is never older than what was followed
+            with self.database.reading() as connection:
+                self._catch_up(connection)
+                numbers = self._walked.numbers.get((kind, subject), [])[-1 if newest_only else 0 :]
+                rows = list(_numbered(connection, numbers))
+            hashes = [self._walked.hashes[number - 1] for number in numbers]
+        if [row.hash for row in rows] != hashes:
+            raise _tampered(f"the entries {kind} of {subject} are not those that it had")
+        return tuple(map(self._entry, rows))
+
+    def _catch_up(self, connection: Connection) -> None:
+        """Follow the chain to its end, from where this process has followed it to."""
+        walked, known = self._walked, len(self._walked.hashes)
+        query = _ROWS.where(ledger.c.sequence >= known) if known else _ROWS
+        first = True
+        for row in connection.execution_options(yield_per=_AT_ONCE).execute(query):
+            if first and known and row.sequence != known:
+                break
+            walked.follow(self.database.seal.checked(ledger, row))
+            first = False
+        if first and known:
+            raise _tampered(f"it had {known} entries, and the last of them is gone")
 
     def _entry(self, row: Row[Any]) -> LedgerEntry:
         self.database.seal.checked(ledger, row)
@@ -107,3 +165,8 @@ def append_in(
 def _head(connection: Connection, seal: Seal) -> tuple[int, str]:
     last = connection.execute(_ROWS.order_by(None).order_by(ledger.c.sequence.desc()).limit(1)).first()
     return (last.sequence, last.hash) if last is not None and seal.checked(ledger, last) else (0, GENESIS)
+
+
+def _numbered(connection: Connection, numbers: Sequence[int]) -> Iterator[Row[Any]]:
+    for start in range(0, len(numbers), _AT_ONCE):
+        yield from connection.execute(_ROWS.where(ledger.c.sequence.in_(numbers[start : start + _AT_ONCE])))

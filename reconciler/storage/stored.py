@@ -156,6 +156,24 @@ def guard_faults(connection: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(faults)
 
 
+def planted(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """What somebody put into a database that acts by itself: it could leave out what is written, or show another thing
+    than what is there. A guard that is missing does neither, and is for `guard_faults` to say.
+    """
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view', 'table')")
+    faults = []
+    for kind, name, text in found.fetchall():
+        plain = _spaced(text).lower()
+        if kind == "view" or (kind == "trigger" and plain != _spaced(GUARDS.get(name, "")).lower()):
+            faults.append(f"there is a {kind} {name} that is none of ours")
+        elif kind == "table" and (not plain.startswith("create table ") or any(word in plain for word in _ACTING)):
+            faults.append(f"the table {name} was made to do more than keep rows")
+    return tuple(faults)
+
+
+_ACTING = ("on conflict", "generated", " as (", "collate")
+
+
 def _spaced(text: object) -> str:
     return " ".join(str(text).split())
 

@@ -51,8 +51,8 @@ BRIDGE_OPTIONS = (
 
 def discoveries(model: Mapping[str, Any], around: Surroundings) -> Iterator[Discovery]:
     """Mounts of every service, volumes and networks of the model."""
-    written = {path: f"service {name}" for path, writable, name in absolute_binds(model) if writable}
-    written |= {path: whose for path, writable, whose in around.shared if writable}
+    written = {(path, f"service {name}") for path, writable, name in absolute_binds(model) if writable}
+    written |= {(path, whose) for path, writable, whose in around.shared if writable}
     for name, service in named(model, "services"):
         subject = f"service {name}"
         for mount in listed(service.get("volumes")):
@@ -70,7 +70,7 @@ def discoveries(model: Mapping[str, Any], around: Surroundings) -> Iterator[Disc
 
 
 def of_mount(
-    subject: str, service: Mapping[str, Any], mount: Any, around: Surroundings, written: Mapping[str, str]
+    subject: str, service: Mapping[str, Any], mount: Any, around: Surroundings, written: set[tuple[str, str]]
 ) -> Iterator[Discovery]:
     """One mount as Compose renders it."""
     kind = mount.get("type") if isinstance(mount, Mapping) else None
@@ -88,14 +88,15 @@ def of_mount(
         return
     path, read_only = clean(source), said_yes(mount.get("read_only"))
     yield discovery(weight_of(path, read_only, around), subject, key, dict(mount), path)
-    outer = next((other for other in written if path.startswith(f"{other.rstrip('/')}/")), None)
-    if outer is not None:
-        shown = f"{path}, inside {outer} that {written[outer]} mounts for writing,"
-        yield discovery("nested-bind", subject, key, dict(mount), shown)
-    inner = next((each for each in around.shared if each[0].startswith(f"{path.rstrip('/')}/")), None)
-    if inner is not None and not read_only:
-        shown = f"{path}, for writing around {inner[0]} of {inner[2]},"
-        yield discovery("nested-bind", subject, key, dict(mount), shown)
+    # each by itself, and who the other is with it: leave to lie inside what one writes to is none for the next
+    for outer, whose in sorted(written):
+        if path.startswith(f"{outer.rstrip('/')}/"):
+            shown = f"{path}, inside {outer} that {whose} mounts for writing,"
+            yield discovery("nested-bind", subject, key, [dict(mount), "inside", outer, whose], shown)
+    for inner, _, whose in around.shared if not read_only else ():
+        if inner.startswith(f"{path.rstrip('/')}/"):
+            shown = f"{path}, for writing around {inner} of {whose},"
+            yield discovery("nested-bind", subject, key, [dict(mount), "around", inner, whose], shown)
     if not read_only and is_root(service.get("user")):
         yield discovery("root-bind", subject, key, [dict(mount), str(service.get("user"))], path)
 

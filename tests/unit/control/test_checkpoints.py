@@ -19,6 +19,7 @@ from reconciler.model.checkpoint import NAMESPACE, SignedCheckpoint, read_checkp
 from reconciler.model.errors import NotAllowed, Retryable, VerificationFailed
 from reconciler.ports import TrustRecord
 from reconciler.storage import Database
+from reconciler.storage.ledger import SqlLedger
 from tests.unit.control.plane import NOW, REPOSITORY_ID, Events, StoppedClock, parts_of
 
 
@@ -50,10 +51,15 @@ class Plane:
     events: Events
     witness: Elsewhere
     file: Path
+    database: Database
 
     def append(self, count: int = 1) -> None:
         for _ in range(count):
             self.parts.ledger.append("gate", "shop/production", {}, self.clock.now())
+
+    def restart(self) -> None:
+        """Another process, which has not followed the ledger yet."""
+        self.parts = replace(self.parts, ledger=SqlLedger(self.database))
 
     def outsider(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.file, isolation_level=None)
@@ -68,7 +74,7 @@ def plane(database: Database, tmp_path: Path) -> Plane:
     clock, events, witness = StoppedClock(), Events(), Elsewhere()
     parts = replace(parts_of(database, clock=clock, events=events, keys=tmp_path), witness=witness)
     parts.states.set_trust(TrustRecord(repository=REPOSITORY_ID, revision="a" * 40, roots=(), created_at=NOW))
-    return Plane(parts, clock, events, witness, tmp_path / "reconciler.db")
+    return Plane(parts, clock, events, witness, tmp_path / "reconciler.db", database)
 
 
 def test_a_checkpoint_names_the_installation_the_size_and_the_head_and_is_signed(plane: Plane) -> None:
@@ -119,7 +125,7 @@ def test_a_witness_that_is_away_stops_no_deployment_and_is_told_the_rest_later(p
     plane.witness.away = True
     for _ in range(2):
         plane.append()
-        assert checkpoints.after_deployment(plane.parts) is not None
+        assert checkpoints.at_once(plane.parts) is not None
     with pytest.raises(Retryable):
         checkpoints.due(plane.parts)
     plane.witness.away = False
@@ -132,14 +138,14 @@ def test_a_deployment_of_a_spoilt_ledger_is_not_signed_and_not_stopped(plane: Pl
     checkpoints.make(plane.parts)
     plane.append()
     plane.outsider().execute("DELETE FROM ledger WHERE sequence > 1")
-    assert checkpoints.after_deployment(plane.parts) is None
+    assert checkpoints.at_once(plane.parts) is None
     assert [e["code"] for e in plane.events.of("ledger.not_signed")] == ["VERIFICATION_FAILED"]
 
 
 def test_a_copy_that_cannot_be_written_stops_no_deployment(plane: Plane, tmp_path: Path) -> None:
     (tmp_path / "checkpoint").mkdir()
     plane.append()
-    assert checkpoints.after_deployment(plane.parts) is None
+    assert checkpoints.at_once(plane.parts) is None
     assert len(plane.events.of("ledger.not_signed")) == 1
 
 
@@ -160,9 +166,9 @@ def change(statement: str, *values: Any) -> Any:
             change("UPDATE ledger SET body = replace(body, 'gate', 'hold') WHERE sequence = 5"),
             "ledger 5 was not",
         ),
-        (change("DELETE FROM ledger WHERE sequence = 3"), "entry 3 is another one"),
-        (change("DELETE FROM ledger WHERE sequence = 4"), "entry 4 says it is number 5"),
-        (change("UPDATE ledger SET sequence = 30 WHERE sequence = 3"), "ledger 30 was not"),
+        (change("DELETE FROM ledger WHERE sequence = 3"), "entry 4 does not follow from entry 2"),
+        (change("DELETE FROM ledger WHERE sequence = 4"), "entry 5 does not follow from entry 3"),
+        (change("UPDATE ledger SET sequence = 30 WHERE sequence = 3"), "entry 4 does not follow from entry 2"),
         (
             change("UPDATE checkpoints SET text = replace(text, ?, 'reconciler/78')", "reconciler/77"),
             "did not sign the checkpoint of 3",
@@ -176,6 +182,9 @@ def test_what_does_not_go_on_from_the_last_checkpoint_is_not_signed(plane: Plane
     checkpoints.make(plane.parts)
     plane.append(3)
     how(plane.outsider())
+    with pytest.raises(VerificationFailed):
+        checkpoints.make(plane.parts)
+    plane.restart()
     with pytest.raises(VerificationFailed, match=said):
         checkpoints.make(plane.parts)
 
@@ -188,6 +197,7 @@ def test_a_ledger_made_anew_with_its_checkpoints_is_not_signed_where_the_copy_is
     outsider.execute("DELETE FROM checkpoints")
     plane.clock.move(days=1)
     plane.append(3)
+    plane.restart()
     with pytest.raises(VerificationFailed, match="entry 3 is another one"):
         checkpoints.make(plane.parts)
 
@@ -204,6 +214,7 @@ def test_a_ledger_made_anew_is_not_signed_where_the_witness_is_known_to_have_ano
     (tmp_path / "checkpoint").unlink()
     plane.clock.move(days=1)
     plane.append(4)
+    plane.restart()
     with pytest.raises(VerificationFailed, match="entry 3 is another one"):
         checkpoints.make(plane.parts)
 
@@ -218,6 +229,7 @@ def restored(plane: Plane) -> None:
     outsider = plane.outsider()
     outsider.execute("DELETE FROM ledger WHERE sequence > 3")
     outsider.execute("DELETE FROM checkpoints WHERE size > 3")
+    plane.restart()
 
 
 def test_a_restored_ledger_goes_on_once_somebody_says_so_and_what_is_lost_is_on_record(
@@ -294,3 +306,28 @@ def test_looking_whether_a_checkpoint_is_due_appends_nothing(plane: Plane) -> No
         checkpoints.due(plane.parts)
         plane.clock.move(minutes=11)
     assert plane.parts.ledger.head()[0] == 1
+
+
+def planted(plane: Plane) -> None:
+    """A row that somebody wrote into the database: a ledger that is longer than ours."""
+    plane.append(3)
+    text = checkpoints.make(plane.parts).text.replace("\n3\n", "\n999\n", 1)
+    outsider = plane.outsider()
+    outsider.execute("INSERT INTO checkpoints (size, at, text) VALUES (999, ?, ?)", (NOW.isoformat(), text))
+
+
+def test_what_somebody_wrote_into_the_database_is_told_to_nobody(plane: Plane) -> None:
+    """Neither on the forge nor to the witness, which keeps it for ever."""
+    planted(plane)
+    assert checkpoints.anchor(plane.parts) is None
+    with pytest.raises(VerificationFailed, match="did not sign the checkpoint of 999"):
+        checkpoints.bear_witness(plane.parts)
+    assert plane.witness.held == []
+
+
+def test_a_checkpoint_of_a_time_to_come_keeps_no_other_from_being_made(plane: Plane) -> None:
+    plane.append(3)
+    checkpoints.make(plane.parts)
+    plane.append()
+    plane.outsider().execute("UPDATE checkpoints SET at = '2999-01-01T00:00:00+00:00'")
+    assert checkpoints.due(plane.parts) is not None

@@ -114,6 +114,20 @@ def test_a_mount_inside_what_another_environment_writes_to_is_seen_from_both_sid
     assert repository.denied(inside) == ["nested-bind"]
 
 
+def test_leave_to_lie_inside_what_one_service_writes_to_is_none_for_the_next(repository: Repository) -> None:
+    """Who may write around a mount decides where it leads; another one who may is another finding."""
+    own = "services: {{web: {{image: 'demo:1', volumes: ['/srv/data/conf:/c:ro']}}, {} }}\n"
+    backup = "backup: {image: 'backup:1', volumes: ['/srv/data:/d']}"
+    stranger = "stranger: {image: 'stranger:1', volumes: ['/srv/data:/d']}"
+    allowed: dict[str, Content] = {COMPOSE: own.format(backup)}
+    verdict = repository.verdict(allowed)
+    assert [finding.rule for finding in verdict.denied] == ["nested-bind"]
+    repository.accept({ENVIRONMENT: str(SHOP[ENVIRONMENT]) + line_of(verdict)})
+    assert repository.denied(allowed) == []
+    assert repository.denied({COMPOSE: own.format(stranger)}) == ["nested-bind"]
+    assert repository.denied({COMPOSE: own.format(f"{backup}, {stranger}")}) == ["nested-bind"]
+
+
 def test_a_name_of_another_environment_is_taken(repository: Repository) -> None:
     named = "services: {web: {image: 'demo:1', container_name: blog-production-web-1}}\n"
     assert repository.denied({COMPOSE: named}) == ["taken-name"]

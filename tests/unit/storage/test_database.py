@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import reconciler.storage
-from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal
+from reconciler.model.errors import InvalidInput, ReconcilerError, Retryable, Terminal, VerificationFailed
 from reconciler.storage import Database, open_database
 from reconciler.storage import database as database_module
 from reconciler.storage.deployments import SqlDeployments
@@ -245,3 +246,38 @@ def test_a_url_that_names_no_file_is_refused(url: str, said: str) -> None:
 def test_a_url_may_hold_a_password_and_the_refusal_does_not_show_it() -> None:
     assert "hunter2" not in str(refusal("postgresql://me:hunter2@db/reconciler"))
     assert "hunter2" not in str(refusal("postgres:me:hunter2@db"))
+
+
+PLANTED = {
+    "a trigger that leaves out what is written": """
+        CREATE TRIGGER quiet BEFORE INSERT ON ledger BEGIN SELECT RAISE(IGNORE); END
+        """,
+    "a trigger on a table that decides nothing": """
+        CREATE TRIGGER late AFTER UPDATE ON leases BEGIN DELETE FROM journal; END
+        """,
+    "a view in place of a table": "ALTER TABLE journal RENAME TO kept; CREATE VIEW journal AS SELECT * FROM kept",
+    "a table that leaves out what is written": """
+        DROP TABLE deliveries;
+        CREATE TABLE deliveries (id VARCHAR(100) PRIMARY KEY ON CONFLICT IGNORE, at FLOAT NOT NULL)
+        """,
+    "a guard that refuses nothing": """
+        DROP TRIGGER ledger_no_delete;
+        CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT 1; END
+        """,
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_nothing_is_read_or_written_where_somebody_planted(what: str, database: Database, file: Path) -> None:
+    """Also on connections that were open before."""
+    with database.reading() as connection:
+        connection.execute(text("SELECT 1"))
+    with closing(sqlite3.connect(file)) as outsider:
+        outsider.executescript(PLANTED[what])
+    reopened = open_database(f"sqlite:///{file}", SEAL)
+    for opened in (database, reopened):
+        with pytest.raises(VerificationFailed, match="gate 68"), opened.writing():
+            raise AssertionError("it began")
+        with pytest.raises(VerificationFailed, match="gate 68"), opened.reading() as connection:
+            connection.execute(text("SELECT 1"))
+    reopened.close()

@@ -166,7 +166,7 @@ def refuse_entries(database: Database) -> None:
     """The ledger takes nothing more, as on a full disk."""
     with database.writing() as connection:
         connection.execute(
-            text("CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+            text("CREATE TEMP TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
         )
 
 

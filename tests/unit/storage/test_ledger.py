@@ -164,7 +164,74 @@ def test_what_somebody_else_wrote_is_no_answer(ledger: SqlLedger, outsider: sqli
     for ask in (ledger.latest, ledger.find):
         with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
             ask("gate", "shop/production")
-    assert ledger.latest("plan", "shop/production") is not None, "the others are as they were"
+    with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
+        ledger.latest("plan", "shop/production")
+
+
+HIDDEN = {
+    "by another kind": "UPDATE ledger SET kind = 'nothing' WHERE sequence = 2",
+    "by another subject": "UPDATE ledger SET subject = 'nothing' WHERE sequence = 2",
+    "by its removal": "DELETE FROM ledger WHERE sequence = 2",
+    "under another number": "UPDATE ledger SET sequence = -2 WHERE sequence = 2",
+    "by the removal of it and all before it": "DELETE FROM ledger WHERE sequence <= 2",
+    "with all that came after it": "DELETE FROM ledger WHERE sequence >= 2",
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("known", [True, False], ids=["that knew it", "that did not"])
+def test_an_entry_that_somebody_hides_is_missed_by_a_process(
+    ledger: SqlLedger, database: Database, outsider: sqlite3.Connection, how: str, known: bool
+) -> None:
+    """What is hidden may be what decides: that somebody objected, or suspended an environment."""
+    assert ledger.latest("gate", "shop/production") is not None
+    asked = ledger if known else SqlLedger(database)
+    outsider.execute(HIDDEN[how])
+    if not known and "after" in how:
+        assert asked.find("gate", "shop/production") == (), "of an end that was cut off only what was signed knows"
+        return
+    for ask in (asked.latest, asked.find):
+        with pytest.raises(VerificationFailed):
+            ask("gate", "shop/production")
+
+
+def test_an_entry_of_another_ledger_of_the_same_installation_is_not_taken_for_one_of_this(
+    ledger: SqlLedger, outsider: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """One that went on differently, before a backup was restored, had entries with the same numbers and good seals."""
+    other_file = tmp_path / "other.db"
+    other = open_database(f"sqlite:///{other_file}", SEAL)
+    for number in range(5):
+        SqlLedger(other).append("hold", "shop/staging", {"said": number}, NOON)
+    other.close()
+    outsider.execute("ATTACH ? AS other", (str(other_file),))
+    outsider.execute("DELETE FROM ledger WHERE sequence = 2")
+    outsider.execute("INSERT INTO ledger SELECT * FROM other.ledger WHERE sequence = 2")
+    with pytest.raises(VerificationFailed, match="entry 2 does not follow from entry 1"):
+        SqlLedger(ledger.database).latest("gate", "shop/production")
+
+
+def test_an_index_that_was_put_in_place_of_another_hides_no_entry(
+    ledger: SqlLedger, file: Path, outsider: sqlite3.Connection
+) -> None:
+    outsider.executescript(
+        """
+        CREATE INDEX kinds ON ledger (kind) WHERE kind <> 'gate';
+        CREATE INDEX subjects ON ledger (subject) WHERE kind <> 'gate';
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'kinds')
+          WHERE name = 'ix_ledger_kind';
+        UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'subjects')
+          WHERE name = 'ix_ledger_subject';
+        DELETE FROM sqlite_master WHERE name IN ('kinds', 'subjects');
+        """
+    )
+    outsider.close()
+    again = sqlite3.connect(file)
+    assert again.execute("SELECT count(*) FROM ledger WHERE kind = 'gate'").fetchone() == (0,), "it does hide it"
+    reopened = open_database(f"sqlite:///{file}", SEAL)
+    assert SqlLedger(reopened).latest("gate", "shop/production") is not None
+    reopened.close()
 
 
 def test_nothing_is_appended_to_what_somebody_else_wrote(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
