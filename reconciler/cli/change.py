@@ -58,10 +58,12 @@ def rollback_command(environment: str, to: str | None, token_file: Path | None, 
 @answering
 def suspend_command(environment: str, reason: str, config: Path, yes: bool) -> Answer:
     """Stop deploying and healing PROJECT/ENVIRONMENT until it is resumed."""
+    from reconciler import logs
     from reconciler.bootstrap import open_parts
 
     name = named(environment)
     need_yes(yes, f"suspend {name}")
+    logs.set_up(as_json=True)
     with open_parts(config) as parts:
         record = actions.suspend(parts, name, reason)
     return Answer(queries.environment_data(record), f"{name} is suspended: {reason}")
@@ -74,10 +76,12 @@ def suspend_command(environment: str, reason: str, config: Path, yes: bool) -> A
 @answering
 def resume_command(environment: str, config: Path, yes: bool) -> Answer:
     """Let PROJECT/ENVIRONMENT go on."""
+    from reconciler import logs
     from reconciler.bootstrap import open_parts
 
     name = named(environment)
     need_yes(yes, f"resume {name}")
+    logs.set_up(as_json=True)
     with open_parts(config) as parts:
         record = actions.resume(parts, name)
     return Answer(queries.environment_data(record), f"{name} goes on")

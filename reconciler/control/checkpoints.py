@@ -162,7 +162,7 @@ def at_once(parts: Parts) -> SignedCheckpoint | None:
     whom nobody waits.
     """
     try:
-        return make(parts)
+        return make(parts) if parts.states.trust() is not None else None
     except ReconcilerError as error:
         parts.progress("ledger.not_signed", {"reason": str(error), "code": error.code})
         return None
