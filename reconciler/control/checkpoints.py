@@ -161,6 +161,8 @@ def at_once(parts: Parts) -> SignedCheckpoint | None:
     timer, and stops nothing: it has happened. None where there is no checkpoint. The witness is told by the timer, for
     whom nobody waits.
     """
+    if parts.states.trust() is None:
+        return None
     try:
         return make(parts) if parts.states.trust() is not None else None
     except ReconcilerError as error:
