@@ -27,7 +27,7 @@ WEB_FLOW = 19864447
 
 WRITERS = frozenset({"write", "maintain", "admin"})
 
-NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$", re.IGNORECASE)
+NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$")
 ADDRESS = re.compile(r"<([^<>\s]+)>")
 
 
@@ -254,7 +254,7 @@ def the_last_word(evidence: Evidence, word: Word) -> Iterator[Reason]:
             yield Reason(numbers.NO_LONGER_THE_LAST_WORD, text)
             return
     for seen in vanished(evidence, word.account.id):
-        text = f"{seen.login} objected in comment {seen.id}, which was changed or deleted; they approve again"
+        text = f"{seen.login} objected in {seen.form} {seen.id}, which was changed or deleted; they approve again"
         yield Reason(numbers.DISMISSED_BY_ANOTHER, text)
 
 
