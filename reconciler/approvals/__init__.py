@@ -11,7 +11,6 @@ from reconciler.approvals.provenance import (
     deployable,
     direct_push,
     rewound,
-    unavailable,
 )
 from reconciler.approvals.restoring import goes_back, unapproved_image
 from reconciler.approvals.rules import RuleChanges, rule_changes, stricter
@@ -32,5 +31,4 @@ __all__ = [
     "rule_changes",
     "stricter",
     "unapproved_image",
-    "unavailable",
 ]

@@ -36,9 +36,11 @@ def two_readings_agree(evidence: Evidence) -> Iterator[Reason]:
     """The pull request read before and after everything else, and git's own answer, are the same (62)."""
     reading = evidence.reading
     before, after = reading.pull_request, reading.again
-    for name, was, now in zip(IDENTITY, identity(before), identity(after), strict=True):
-        if was != now:
-            yield Reason(numbers.ANSWERS_DISAGREE, f"{name} changed while reading, from {was} to {now}; read again")
+    now = identity(after)
+    for name, was in identity(before).items():
+        if now[name] != was:
+            text = f"{name} changed while reading, from {was} to {now[name]}; read again"
+            yield Reason(numbers.ANSWERS_DISAGREE, text)
     if reading.remote_head != before.head_sha:
         yield Reason(
             numbers.ANSWERS_DISAGREE,
@@ -55,44 +57,28 @@ def repeated(values: Sequence[Hashable]) -> bool:
     return len(set(values)) != len(values)
 
 
-IDENTITY = (
-    "the head",
-    "the head branch",
-    "the head's repository",
-    "the base branch",
-    "the base's repository",
-    "the state",
-    "draft",
-    "merged",
-    "the merge commit",
-    "the time of the last update",
-)
-
-
-def identity(pull_request: PullRequest) -> tuple[object, ...]:
-    """What must not move while the evidence is read, in the order of IDENTITY."""
-    return (
-        pull_request.head_sha,
-        pull_request.head_ref,
-        pull_request.head_repository,
-        pull_request.base_ref,
-        pull_request.base_repository,
-        pull_request.state,
-        pull_request.draft,
-        pull_request.merged,
-        pull_request.merge_commit if pull_request.merged else None,
-        pull_request.updated_at,
-    )
+def identity(pull_request: PullRequest) -> dict[str, object]:
+    """What must not move while the evidence is read; `merge_commit` is a trial that forges make anew before a merge."""
+    return {
+        "the head": pull_request.head_sha,
+        "the head branch": pull_request.head_ref,
+        "the head's repository": pull_request.head_repository,
+        "the base branch": pull_request.base_ref,
+        "the base's repository": pull_request.base_repository,
+        "the state": pull_request.state,
+        "draft": pull_request.draft,
+        "merged": pull_request.merged,
+        "the merge commit": pull_request.merge_commit if pull_request.merged else None,
+        "the time of the last update": pull_request.updated_at,
+    }
 
 
 def right_repository(evidence: Evidence) -> Iterator[Reason]:
     """The pinned repository, and a head that lives in it (42, 43)."""
     pull_request = evidence.reading.pull_request
-    if pull_request.repository != evidence.repository or pull_request.base_repository != evidence.repository:
-        yield Reason(
-            numbers.OTHER_REPOSITORY,
-            f"this is repository {pull_request.base_repository}, trusted is {evidence.repository}",
-        )
+    for repository in sorted({pull_request.repository, pull_request.base_repository} - {evidence.repository}):
+        text = f"this is repository {repository}, trusted is {evidence.repository}"
+        yield Reason(numbers.OTHER_REPOSITORY, text)
     if pull_request.head_repository is None:
         yield Reason(numbers.FORK, "the repository of the head is gone")
     elif pull_request.head_repository != pull_request.base_repository:

@@ -81,7 +81,7 @@ def still_fresh(evidence: Evidence, word: Word, now: datetime) -> Iterator[Reaso
     for begin, end in evidence.closed:
         age -= max(min(end, now) - max(begin, word.submitted_at), timedelta(0))
     if age > TIME_TO_LIVE:
-        hours = int(TIME_TO_LIVE.total_seconds() // 3600)
+        hours = TIME_TO_LIVE // timedelta(hours=1)
         yield Reason(numbers.TOO_OLD, f"{word.form} {word.id} is older than {hours} hours; approve again")
 
 
