@@ -34,7 +34,9 @@ SYSTEM_DATA = (
 EVERYBODYS = ("/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo", "/etc/ssl/certs", "/etc/pki/tls/certs")
 """Read-only, these tell nothing: only noted."""
 
-PLAIN_OPTIONS = ("size=", "mode=", "uid=", "gid=", "nr_inodes=", "nodev", "nosuid", "noexec", "noatime", "rw", "ro")
+MEMORY_LIMITS = ("size=", "mode=", "uid=", "gid=", "nr_inodes=")
+MEMORY_FLAGS = ("nodev", "nosuid", "noexec", "noatime", "rw", "ro")
+"""What the options of a tmpfs may say."""
 
 ENGINE_ID = re.compile(r"[0-9a-f]{12,64}")
 """Compose finds a network by its id as well, the host's own too."""
@@ -88,11 +90,11 @@ def of_mount(
         return
     path, read_only = clean(source), said_yes(mount.get("read_only"))
     yield discovery(weight_of(path, read_only, around), subject, key, dict(mount), path)
-    outer = next((other for other in written if path.startswith(f"{other.rstrip('/')}/")), None)
+    outer = next((other for other in written if within(path, other) and path != other), None)
     if outer is not None:
         shown = f"{path}, inside {outer} that {written[outer]} mounts for writing,"
         yield discovery("nested-bind", subject, key, dict(mount), shown)
-    inner = next((each for each in around.shared if each[0].startswith(f"{path.rstrip('/')}/")), None)
+    inner = next((each for each in around.shared if within(each[0], path) and each[0] != path), None)
     if inner is not None and not read_only:
         shown = f"{path}, for writing around {inner[0]} of {inner[2]},"
         yield discovery("nested-bind", subject, key, dict(mount), shown)
@@ -154,7 +156,7 @@ def in_memory(options: Mapping[str, Any]) -> bool:
         set(options) <= {"type", "device", "o"}
         and options.get("type") == "tmpfs"
         and str(options.get("device") or "tmpfs") in ("tmpfs", "none")
-        and all(flag.startswith(PLAIN_OPTIONS[:5]) or flag in PLAIN_OPTIONS for flag in flags)
+        and all(flag.startswith(MEMORY_LIMITS) or flag in MEMORY_FLAGS for flag in flags)
     )
 
 
