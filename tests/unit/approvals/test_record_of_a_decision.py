@@ -70,7 +70,7 @@ def test_within_a_second_the_forges_numbers_say_who_was_first() -> None:
 
 
 def test_the_attestation_is_the_digest_of_what_it_was_decided_from() -> None:
-    rules = {"policy": plan_digest("policy"), "requirements": [[2, "operators", "two"]]}
+    rules = {"policy": plan_digest("policy"), "requirements": [[2, "operators", "two"]], "waived": []}
     said = {"author": (1001, 95, None, "12:04"), "second": (2002, 90, "ssh-ed25519 second", "12:05")}
     assert opened(**LANDED).attestation == digest(
         {
@@ -109,6 +109,7 @@ def test_before_the_merge_the_attestation_names_no_landing() -> None:
                     "origin": "base",
                     "policy": plan_digest("policy"),
                     "requirements": [[1, None, "production-needs-one"]],
+                    "waived": [],
                 }
             ],
             "answers": [["pull_request", plan_digest("answer")]],

@@ -367,7 +367,8 @@ def test_every_other_one_is_denied(option: str) -> None:
     ("user", "root"),
     [
         (None, False), ("", False), ("root", True), ("root:1", True), ("0", True), ("0:0", True), (0, True),
-        ("00", True), (" 0 ", True), ("+0", True), ("-0", True), ("1", False), ("1:0", False), ("web", False), ("Root", False),
+        ("00", True), (" 0 ", True), ("+0", True), ("-0", True), ("1", False), ("1:0", False), ("web", False),
+        ("Root", False),
     ],
 )  # fmt: skip
 def test_root_is_root_however_it_is_written(user: Any, root: bool) -> None:
