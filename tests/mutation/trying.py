@@ -59,7 +59,9 @@ class Trials:
             self.failed.append("the tests could not be collected")
             return True
         modules = {each.module for each in self.mutants}
-        caches = [each for each in gc.get_objects() if type(each) is CACHE and belongs(each.__module__)]
+        caches = [
+            each for each in gc.get_objects() if type(each) is CACHE and belongs(each.__module__, NAMES_OF_THE_TREE[:1])
+        ]
         reach = {item: watched(item, modules, caches, self.failed) for item in session.items}
         if self.failed:
             return True
@@ -89,9 +91,9 @@ class Reach:
     seconds: float
 
 
-def belongs(name: str | None) -> bool:
+def belongs(name: str | None, to: tuple[str, ...] = NAMES_OF_THE_TREE) -> bool:
     """Whether a module is one of ours."""
-    return (name or "").startswith(NAMES_OF_THE_TREE)
+    return (name or "").startswith(to)
 
 
 def watched(item: pytest.Item, modules: Iterable[str], caches: Iterable[Cache], failed: list[str]) -> Reach:

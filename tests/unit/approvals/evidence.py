@@ -411,7 +411,10 @@ def evidence(
         reading=reading,
         plans=tuple(
             PlannedTarget(Target.parse(name), plan_digest(word), tuple(obstacles), destroys)
-            for name, word in (*plan_words.items(), *((name, plan_words[name]) for name in repeats))
+            for name, word in (
+                *plan_words.items(),
+                *((name, plan_words[name]) for name in repeats if name in plan_words),
+            )
         ),
         expected=tuple(Target.parse(name) for name in wanted),
         posted=tuple(posted(**p) for p in shown),
