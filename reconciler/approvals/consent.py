@@ -84,7 +84,7 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     # from the update's own parent to the update: a push that brought other commits with it is no empty update
     updates = {(commit.parents[0], commit.sha) for commit in reading.commits if is_empty_update(commit)}
     for push in reading.pushes:
-        deleted = push.after is not None and not push.after.strip("0")
+        deleted = push.after is not None and set(push.after) == {"0"}
         if push.account is not None and (push.before, push.after) not in updates and not deleted:
             known.setdefault(push.account.id, numbers.PUSHED)
     for account in adopted.pushers if adopted is not None else ():

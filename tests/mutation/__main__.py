@@ -14,11 +14,10 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
 from tests.mutation.mutants import files_of, mutants_of
 from tests.mutation.survivors import explanations, outdated, unexplained
-from tests.mutation.trying import Trial, as_json, run
+from tests.mutation.trying import Trial, run
 
 TARGETS = ("reconciler/approvals", "reconciler/policy")
 
@@ -41,7 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("targets", nargs="*", default=TARGETS, help="packages or modules")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--trials", type=Path, help="write every mutant and what noticed it, one JSON line each")
     options = parser.parse_args(arguments)
     files = files_of(options.targets)
     if not files:
@@ -61,11 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         tests = ", ".join(trials.failed)
         print("error: " + (f"these fail without any mutant: {tests}" if tests else "it was stopped"), file=sys.stderr)
         return 1
-    if options.trials is not None:
-        options.trials.write_text(as_json(trials.done), encoding="utf-8")
     survivors = [trial.mutant for trial in trials.done if trial.by is None]
     known = explanations()
-    open_, old = unexplained(survivors, known), outdated(survivors, known, files)
+    open_, old = unexplained(survivors, known), outdated(survivors, known, files, files_of(TARGETS))
     figures = {
         "mutants": len(changed),
         "killed": len(changed) - len(survivors),

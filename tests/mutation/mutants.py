@@ -28,7 +28,6 @@ class Mutant:
     """
 
     file: Path
-    number: int
     line: int
     function: str
     whole: cst.Module
@@ -86,15 +85,15 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
     methods = {method: each for each in whole.body if isinstance(each, cst.ClassDef) for method in each.body.body}
     exported = {id(node) for node in _below(_exports(whole))}
     if visitor.mutations:
-        yield Mutant(file, 0, 0, "", whole, None)
-    for number, mutation in enumerate(visitor.mutations, start=1):
+        yield Mutant(file, 0, "", whole, None)
+    for mutation in visitor.mutations:
         if id(mutation.original_node) in exported:
             continue  # what `*` would import, which nothing does
         place = positions.get(mutation.original_node)
         holder = wrapper.resolve(OuterFunctionProvider).get(mutation.original_node)
         function = holder.name.value if isinstance(holder, cst.FunctionDef) else ""
         owner = f"{methods[holder].name.value}." if function and holder in methods else ""
-        yield Mutant(file, number, place.start.line if place else 0, owner + function, whole, mutation)
+        yield Mutant(file, place.start.line if place else 0, owner + function, whole, mutation)
 
 
 def _exports(whole: cst.Module) -> Iterator[cst.CSTNode]:
@@ -111,10 +110,7 @@ def _below(nodes: Iterable[cst.CSTNode]) -> Iterator[cst.CSTNode]:
 
 
 def files_of(names: Sequence[str]) -> list[Path]:
-    """The files of packages and modules, named as paths or dotted, in order. An empty list where there is none."""
-    found: set[Path] = set()
-    for name in names:
-        path = ROOT / (name if "/" in name else name.replace(".", "/") if not name.endswith(".py") else name)
-        found |= {path} if path.is_file() else {path.with_suffix(".py")} if path.with_suffix(".py").is_file() else set()
-        found |= set(path.rglob("*.py"))
-    return sorted(path.relative_to(ROOT) for path in found)
+    """The files of packages and modules, named by their paths below the root, in order; empty where there is none."""
+    paths = [ROOT / name for name in names]
+    found = {file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))}
+    return sorted(file.relative_to(ROOT) for file in found)

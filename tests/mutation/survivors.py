@@ -57,9 +57,11 @@ def unexplained(survivors: Iterable[Mutant], explained: Iterable[Explained]) -> 
     return [each for each in survivors if not any(one.explains(each.place, each.change()) for one in known)]
 
 
-def outdated(survivors: Iterable[Mutant], explained: Iterable[Explained], files: Iterable[Path]) -> list[Explained]:
-    """The explanations about these files that no survivor needs."""
+def outdated(
+    survivors: Iterable[Mutant], explained: Iterable[Explained], tried: Iterable[Path], every: Iterable[Path]
+) -> list[Explained]:
+    """The explanations that no survivor needs, of those that are only about files that were tried (of `every` one)."""
     there = [(each.place, each.change()) for each in survivors]
-    tried = {str(file) for file in files}
-    about = [each for each in explained if any(fnmatchcase(file, each.place.split(" ")[0]) for file in tried)]
+    others = {str(file) for file in every} - {str(file) for file in tried}
+    about = [each for each in explained if not any(fnmatchcase(file, each.place.split(" ")[0]) for file in others)]
     return [each for each in about if not any(each.explains(*one) for one in there)]

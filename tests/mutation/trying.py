@@ -7,7 +7,6 @@ is then tried by the tests that reach it, until one fails: first what noticed it
 from __future__ import annotations
 
 import gc
-import json
 import os
 import resource
 import signal
@@ -15,7 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -59,9 +58,7 @@ class Trials:
             self.failed.append("the tests could not be collected")
             return True
         modules = {each.module for each in self.mutants}
-        caches = [
-            each for each in gc.get_objects() if type(each) is CACHE and belongs(each.__module__, NAMES_OF_THE_TREE[:1])
-        ]
+        caches = [each for each in gc.get_objects() if type(each) is CACHE and belongs(each.__module__, PACKAGES)]
         reach = {item: watched(item, modules, caches, self.failed) for item in session.items}
         if self.failed:
             return True
@@ -148,13 +145,16 @@ def tried(
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(reading)
-        with muted():
+        answer = 1
+        try:
+            mute()
+            os.close(reading)
             begin = partial(os.write, writing)
             answer = noticed_in_this_process(
                 mutant, functions, caches, order, lambda index: begin(f"{index}\n".encode())
             )
-        os._exit(answer)
+        finally:
+            os._exit(answer)  # whatever is raised, a fork never goes on as if it were the session
     os.close(writing)
     with os.fdopen(reading) as stream:
         begun = stream.read().split()
@@ -188,14 +188,12 @@ def noticed_in_this_process(
     return 0
 
 
-@contextmanager
-def muted() -> Iterator[None]:
+def mute() -> None:
     """Nothing that a fork says is of interest."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
 
 
 def exchange(mutant: Mutant, before: list[FunctionType]) -> None:
@@ -271,11 +269,3 @@ def run(mutants: list[Mutant], tests: list[str], progress: Callable[[Trial, int]
     with redirect_stdout(sys.stderr):
         pytest.main([*quiet, *tests], plugins=[trials])
     return trials
-
-
-def as_json(trials: Iterable[Trial]) -> str:
-    """One line for each trial, for whoever wants to look closer."""
-    return "".join(
-        json.dumps({"place": t.mutant.place, "line": t.mutant.line, "change": t.mutant.change(), "by": t.by}) + "\n"
-        for t in trials
-    )

@@ -64,8 +64,9 @@ def test_who_approved_what_is_on_the_record_in_the_order_of_their_words() -> Non
     assert found.head_sha == sha("head")
 
 
-def test_within_a_second_the_forges_numbers_say_who_was_first() -> None:
-    reviews = [{"by": "second", "number": 61}, {"by": "reviewer", "number": 60}]
+@pytest.mark.parametrize("order", [1, -1])
+def test_within_a_second_the_forges_numbers_say_who_was_first(order: int) -> None:
+    reviews = [{"by": "second", "number": 61}, {"by": "reviewer", "number": 60}][::order]
     assert [given.person for given in opened(reviews=reviews).approvals] == ["reviewer", "second"]
 
 

@@ -88,12 +88,13 @@ def test_a_denial_for_a_fact_that_nobody_knows_says_so() -> None:
 
 
 def test_requirements_are_sorted_by_rule_number_and_group_and_each_is_there_once() -> None:
-    needs = [("b", 1, None), ("a", 2, None), ("a", 1, "z"), ("a", 1, "A"), ("a", 1, None), ("a", 1, None)]
+    groups = ["z", "A", None, "y", "b", "x", "c", None]  # so many that no order of a set is right by chance
+    needs = [("b", 1, None), ("a", 2, None), *(("a", 1, group) for group in groups)]
     found = verdict(
         asked(Action.DEPLOY), *(Rule(name, Effect.REQUIRE, ("*",), need=Need(n, group)) for name, n, group in needs)
     )
     assert [(need.rule, need.approvals, need.from_group) for need in found.requirements] == [
-        ("a", 1, None), ("a", 1, "A"), ("a", 1, "z"), ("a", 2, None), ("b", 1, None),
+        *(("a", 1, group) for group in (None, "A", "b", "c", "x", "y", "z")), ("a", 2, None), ("b", 1, None),
     ]  # fmt: skip
 
 
