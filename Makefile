@@ -4,7 +4,7 @@
 # a process that dies ends the run, which would otherwise wait for ever for what that one had still to run.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup provision demo test check gate oracle fuzz bench lock clean
+.PHONY: help setup provision demo test check gate oracle fuzz mutate bench lock clean
 MAKEFLAGS += --no-print-directory
 
 PROCESSES ?= 3
@@ -45,6 +45,9 @@ oracle: setup ## Compare the gate with its rule on every short history of a pull
 
 fuzz: setup ## Give odd inputs to everything that reads from outside (ARGS="--inputs 1000000")
 	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+mutate: setup ## Change what decides in every small way, and see that a test notices (ARGS=reconciler/policy)
+	@.venv/bin/python -m tests.mutation $(ARGS)
 
 bench: setup ## Measure against what one would use instead
 	@.venv/bin/python -m benchmarks $(ARGS)

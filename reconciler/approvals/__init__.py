@@ -11,7 +11,6 @@ from reconciler.approvals.provenance import (
     deployable,
     direct_push,
     rewound,
-    unavailable,
 )
 from reconciler.approvals.restoring import goes_back, unapproved_image
 from reconciler.approvals.rules import RuleChanges, rule_changes, stricter, strictest_consent
@@ -33,5 +32,4 @@ __all__ = [
     "stricter",
     "strictest_consent",
     "unapproved_image",
-    "unavailable",
 ]

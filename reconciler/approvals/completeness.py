@@ -42,9 +42,11 @@ def two_readings_agree(evidence: Evidence) -> Iterator[Reason]:
     """The pull request read before and after everything else, and git's own answer, are the same (62)."""
     reading = evidence.reading
     before, after = reading.pull_request, reading.again
-    for name, was, now in zip(IDENTITY, identity(before), identity(after), strict=True):
-        if was != now:
-            yield Reason(numbers.ANSWERS_DISAGREE, f"{name} changed while reading, from {was} to {now}; read again")
+    now = identity(after)
+    for name, was in identity(before).items():
+        if now[name] != was:
+            text = f"{name} changed while reading, from {was} to {now[name]}; read again"
+            yield Reason(numbers.ANSWERS_DISAGREE, text)
     if before.merged and before.state == "open":
         yield Reason(numbers.ANSWERS_DISAGREE, "the forge says that the pull request is merged, and that it is open")
     if reading.remote_head != before.head_sha:
@@ -63,54 +65,33 @@ def repeated(values: Sequence[Hashable]) -> bool:
     return len(set(values)) != len(values)
 
 
-IDENTITY = (
-    "the repository",
-    "the number",
-    "who opened it",
-    "who merged it",
-    "how many commits there are",
-    "the head",
-    "the head branch",
-    "the head's repository",
-    "the base branch",
-    "the base's repository",
-    "the state",
-    "draft",
-    "merged",
-    "the merge commit",
-    "the time of the last update",
-)
-
-
-def identity(pull_request: PullRequest) -> tuple[object, ...]:
-    """What must not move while the evidence is read, in the order of IDENTITY."""
-    return (
-        pull_request.repository,
-        pull_request.number,
-        pull_request.author.id if pull_request.author is not None else None,
-        pull_request.merged_by.id if pull_request.merged_by is not None else None,
-        pull_request.commit_count,
-        pull_request.head_sha,
-        pull_request.head_ref,
-        pull_request.head_repository,
-        pull_request.base_ref,
-        pull_request.base_repository,
-        pull_request.state,
-        pull_request.draft,
-        pull_request.merged,
-        pull_request.merge_commit if pull_request.merged else None,
-        pull_request.updated_at,
-    )
+def identity(pull_request: PullRequest) -> dict[str, object]:
+    """What must not move while the evidence is read; `merge_commit` is a trial that forges make anew before a merge."""
+    return {
+        "the repository": pull_request.repository,
+        "the number": pull_request.number,
+        "who opened it": pull_request.author.id if pull_request.author is not None else None,
+        "who merged it": pull_request.merged_by.id if pull_request.merged_by is not None else None,
+        "how many commits there are": pull_request.commit_count,
+        "the head": pull_request.head_sha,
+        "the head branch": pull_request.head_ref,
+        "the head's repository": pull_request.head_repository,
+        "the base branch": pull_request.base_ref,
+        "the base's repository": pull_request.base_repository,
+        "the state": pull_request.state,
+        "draft": pull_request.draft,
+        "merged": pull_request.merged,
+        "the merge commit": pull_request.merge_commit if pull_request.merged else None,
+        "the time of the last update": pull_request.updated_at,
+    }
 
 
 def right_repository(evidence: Evidence) -> Iterator[Reason]:
     """The pinned repository, and a head that lives in it (42, 43)."""
     pull_request = evidence.reading.pull_request
-    if pull_request.repository != evidence.repository or pull_request.base_repository != evidence.repository:
-        yield Reason(
-            numbers.OTHER_REPOSITORY,
-            f"this is repository {pull_request.base_repository}, trusted is {evidence.repository}",
-        )
+    for repository in sorted({pull_request.repository, pull_request.base_repository} - {evidence.repository}):
+        text = f"this is repository {repository}, trusted is {evidence.repository}"
+        yield Reason(numbers.OTHER_REPOSITORY, text)
     if pull_request.head_repository is None:
         yield Reason(numbers.FORK, "the repository of the head is gone")
     elif pull_request.head_repository != pull_request.base_repository:

@@ -27,7 +27,7 @@ WEB_FLOW = 19864447
 
 WRITERS = frozenset({"write", "maintain", "admin"})
 
-NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$", re.IGNORECASE)
+NOREPLY = re.compile(r"^([0-9]{1,18})\+[^@\s]+@users\.noreply\.github\.com$")
 ADDRESS = re.compile(r"<([^<>\s]+)>")
 
 
@@ -89,7 +89,7 @@ def contributors_of(reading: PullRequestReading, landing: Landing | None = None)
     # from the update's own parent to the update: a push that brought other commits with it is no empty update
     updates = {(commit.parents[0], commit.sha) for commit in reading.commits if is_empty_update(commit)}
     for push in reading.pushes:
-        deleted = push.after is not None and not push.after.strip("0")
+        deleted = push.after is not None and set(push.after) == {"0"}
         if (push.before, push.after) in updates or deleted:
             continue
         if push.account is not None:
@@ -273,7 +273,7 @@ def the_last_word(evidence: Evidence, word: Word) -> Iterator[Reason]:
             yield Reason(numbers.NO_LONGER_THE_LAST_WORD, text)
             return
     for seen in vanished(evidence, word.account.id):
-        text = f"{seen.login} objected in comment {seen.id}, which was changed or deleted; they approve again"
+        text = f"{seen.login} objected in {seen.form} {seen.id}, which was changed or deleted; they approve again"
         yield Reason(numbers.DISMISSED_BY_ANOTHER, text)
 
 

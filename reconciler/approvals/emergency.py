@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from reconciler.approvals import numbers
+from reconciler.approvals.quorum import requirements_of
 from reconciler.model.approval import (
     Approval,
     Form,
@@ -39,9 +40,6 @@ LIVES = timedelta(minutes=15)
 AHEAD = timedelta(minutes=1)
 REVIEW_WITHIN = timedelta(hours=24)
 TWO_PERSONS = 2
-ONE_PERSON = Requirement(1, None, "default")
-"""What holds where a verdict asks for nothing: nobody forgot to ask."""
-
 LONGEST_REASON = 500  # characters, as below
 LONGEST_TICKET = 100
 
@@ -246,7 +244,7 @@ def fresh(evidence: Emergency, now: datetime) -> Iterator[Reason]:
     """It lives for minutes (56)."""
     issued = evidence.statement.issued
     if now - issued > LIVES:
-        minutes = int(LIVES.total_seconds() // 60)
+        minutes = LIVES // timedelta(minutes=1)
         yield reason(f"the statement is of {issued.isoformat()} and lives {minutes} minutes; look again and sign anew")
 
 
@@ -274,7 +272,7 @@ def enough_persons(evidence: Emergency, _now: datetime) -> Iterator[Reason]:
     """As many different persons as the rules ask for, two keys of one being one person (56)."""
     for rules in evidence.rule_sets:
         people = signing(rules.principals, evidence.signers)
-        for need in rules.verdict.requirements or (ONE_PERSON,):
+        for need in requirements_of(rules):
             have = [
                 name for name in people if need.from_group is None or name in rules.principals.members(need.from_group)
             ]
@@ -352,12 +350,11 @@ def approvals(evidence: Emergency) -> tuple[Approval, ...]:
     given: dict[str, Approval] = {}
     for key in evidence.signers:
         for person in persons_of_key(principals, key):
-            own = evidence.account if evidence.account in person.accounts else next(iter(person.accounts), 0)
             given.setdefault(
                 person.name,
                 Approval(
                     person=person.name,
-                    account=own or 0,
+                    account=min(person.accounts, key=lambda each: each != evidence.account, default=0),
                     review=0,
                     head_sha=evidence.statement.revision,
                     submitted_at=evidence.statement.issued,
@@ -391,9 +388,9 @@ def attestation(evidence: Emergency) -> str:
 # -- persons and their keys ----------------------------------------------------------------------------------------
 
 
-def plain(key: str) -> str:
+def plain(key: str) -> list[str]:
     """Type and base64: what a comment behind them says makes no other key."""
-    return " ".join(key.split()[:2])
+    return key.split()[:2]
 
 
 def persons_of_key(principals: Principals, key: str | None) -> tuple[Person, ...]:

@@ -45,7 +45,7 @@ class Found:
 
     signed_by: SignedBy
     content: HostRecord | None
-    key: str = ""
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Standing:
     on_branch: bool
     trusted: Order
     verified: Order | None
-    same_inputs: bool = False
+    same_inputs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +170,9 @@ def meaning(found: Found | None, expected: Expected, standing: Standing | None) 
     refused = foreign(found, expected)
     if refused:
         return Refuse(refused)
-    record = found.content if found is not None else None
-    if found is None or record is None or standing is None:
+    if found is None or found.content is None or standing is None:
         return Agrees()
+    record = found.content
     at = short(record.revision)
     if found.signed_by is SignedBy.FORMER:
         if standing.trusted in (Order.SAME, Order.BEFORE):

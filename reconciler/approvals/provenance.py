@@ -127,11 +127,6 @@ def direct_push(sha: str) -> Reason:
     return Reason(numbers.DIRECT_PUSH, f"{short(sha)} came without a merged pull request")
 
 
-def unavailable(text: str) -> Reason:
-    """The forge did not answer; not approved, and what is deployed stays (63)."""
-    return Reason(numbers.NO_ANSWER, text)
-
-
 def candidates(
     branch: DeployBranch,
     commits: Sequence[CommitInfo],
@@ -166,8 +161,8 @@ def classify(
     """
     if not commits:
         return ()
-    if broken := [c.sha for c, parent in zip(commits, chain_of(verified, commits), strict=True) if parent is None]:
-        text = f"the commits after {short(verified)} are no unbroken line at {short(broken[0])}"
+    if broken := next(breaks(verified, commits), None):
+        text = f"the commits after {short(verified)} are no unbroken line at {short(broken)}"
         return (UnapprovedCommits(tuple(c.sha for c in commits), Reason(numbers.REWIND, text)),)
     parts: list[PullRequestLanding | UnapprovedCommits] = []
     index = len(commits) - 1
@@ -178,11 +173,12 @@ def classify(
     return joined(reversed(parts))
 
 
-def chain_of(verified: str, commits: Sequence[CommitInfo]) -> Iterator[str | None]:
-    """For each commit its first parent where that is the commit before it, None where the line is broken."""
+def breaks(verified: str, commits: Sequence[CommitInfo]) -> Iterator[str]:
+    """The commits whose first parent is not the commit before them."""
     before = verified
     for commit in commits:
-        yield before if commit.parents[:1] == (before,) else None
+        if commit.parents[:1] != (before,):
+            yield commit.sha
         before = commit.sha
 
 

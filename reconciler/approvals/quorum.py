@@ -75,7 +75,7 @@ def dismissed_by_another(evidence: Evidence) -> Iterator[Reason]:
         for seen in vanished(evidence, account_id):
             yield Reason(
                 numbers.DISMISSED_BY_ANOTHER,
-                f"comment {seen.id}, in which {seen.login} objected, was changed or deleted; "
+                f"{seen.form} {seen.id}, in which {seen.login} objected, was changed or deleted; "
                 "they approve or one more person does",
             )
 
@@ -175,7 +175,7 @@ def missing(evidence: Evidence, counted: Sequence[Word], extra: int) -> tuple[st
     """Sentences for the comment, one per requirement that is not met, of all versions of the rules; empty when all
     are met. `extra` persons are needed beyond each requirement that needs anybody.
     """
-    sentences: dict[str, None] = {}
+    sentences: list[str] = []
     for rules in evidence.rule_sets:
         persons = {person.name: person for word in counted if (person := person_of_word(rules.principals, word))}
         for need in requirements_of(rules):
@@ -184,8 +184,8 @@ def missing(evidence: Evidence, counted: Sequence[Word], extra: int) -> tuple[st
             have = [p for p in persons.values() if need.from_group is None or need.from_group in p.groups]
             lacking = need.approvals + extra - len(have)
             if lacking > 0:
-                sentences[sentence(evidence, rules, need, lacking, set(persons))] = None
-    return tuple(sentences)
+                sentences.append(sentence(evidence, rules, need, lacking, set(persons)))
+    return tuple(dict.fromkeys(sentences))
 
 
 def sentence(evidence: Evidence, rules: RuleSet, need: Requirement, lacking: int, have: set[str]) -> str:

@@ -83,7 +83,7 @@ def still_fresh(evidence: Evidence, word: Word, now: datetime) -> Iterator[Reaso
         age -= max(min(end, now) - max(begin, counted), timedelta(0))
         counted = max(counted, end)
     if age > TIME_TO_LIVE:
-        hours = int(TIME_TO_LIVE.total_seconds() // 3600)
+        hours = TIME_TO_LIVE // timedelta(hours=1)
         yield Reason(numbers.TOO_OLD, f"{word.form} {word.id} is older than {hours} hours; approve again")
 
 

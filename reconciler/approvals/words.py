@@ -33,8 +33,7 @@ def commands_in(evidence: Evidence) -> tuple[Word, ...]:
 
 def command_in(body: str) -> ReviewState | None:
     """What a comment says yes or no to, None where its first line is no command."""
-    lines = body.splitlines()
-    match = COMMAND.fullmatch(lines[0].rstrip()) if lines else None
+    match = _command(body)
     return SAID[match.group(1)] if match is not None else None
 
 
@@ -42,7 +41,7 @@ def quoted_in(word: Word) -> tuple[str, ...]:
     """The digests, or beginnings of digests, that a command names; every run of hexadecimal digits in a review."""
     if word.form is Form.REVIEW:
         return tuple(HEX_RUN.findall(word.body.lower()))
-    match = COMMAND.fullmatch(word.body.splitlines()[0].rstrip())
+    match = _command(word.body)
     return tuple(match.group(2).split()) if match is not None else ()
 
 
@@ -85,19 +84,19 @@ def turned_into_approval(word: Word) -> bool:
 
 
 def vanished(evidence: Evidence, account: int) -> Iterator[FirstSeen]:
-    """Objections by command that we saw and that are gone or say something else now, which any writer can bring about;
-    a later word of the same account that approves answers them.
+    """Objections that we saw and that are gone or say something else now: any writer can do that to a comment, and a
+    forge that hides an account to its reviews. A later word of the same account that approves answers them.
     """
     said = {(word.form, word.id): word for word in (*reviews_in(evidence), *commands_in(evidence))}
     for seen in evidence.first_seen:
-        if seen.account != account or seen.form is not Form.COMMENT or seen.state is ReviewState.APPROVED:
+        if seen.account != account or seen.state is ReviewState.APPROVED:
             continue
         now = said.get((seen.form, seen.id))
         answered = any(
             word.state is ReviewState.APPROVED
             and is_by(word, account)
             and not word.edited
-            and (word.id > seen.id if word.form is Form.COMMENT else before(seen.at, word.submitted_at))
+            and (word.id > seen.id if word.form is seen.form else before(seen.at, word.submitted_at))
             for word in said.values()
         )
         if not answered and (now is None or now.state is ReviewState.APPROVED):
@@ -107,6 +106,11 @@ def vanished(evidence: Evidence, account: int) -> Iterator[FirstSeen]:
 def is_by(word: Word, account: int) -> bool:
     """Whether this account said it."""
     return word.account is not None and word.account.id == account
+
+
+def _command(body: str) -> re.Match[str] | None:
+    lines = body.splitlines()
+    return COMMAND.fullmatch(lines[0].rstrip()) if lines else None
 
 
 def _answers(word: Word, objection: Word) -> bool:
@@ -120,7 +124,7 @@ def _last_of(words: Sequence[Word]) -> tuple[Word, ...]:
     for word in words[1:]:  # one without a time is not known to have come later
         if latest.submitted_at is None or (word.submitted_at is not None and word.submitted_at >= latest.submitted_at):
             latest = word
-    return (words[-1],) if latest is words[-1] else (words[-1], latest)
+    return tuple(dict.fromkeys((words[-1], latest)))
 
 
 def _of_review(review: Review) -> Word:

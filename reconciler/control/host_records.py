@@ -244,14 +244,14 @@ def _read(parts: Parts, trust: TrustRecord, host: Host, target: Target) -> Found
     except Retryable:
         raise
     except Terminal:
-        return Found(SignedBy.NOBODY, None)
+        return Found(SignedBy.NOBODY, None, "")
     if data is None:
         return None
     try:
         signed = read_file(data)
         content = read_payload(signed.payload)
     except InvalidInput:
-        return Found(SignedBy.NOBODY, None)
+        return Found(SignedBy.NOBODY, None, "")
     ours = parts.signer.public_key
     keys = tuple(dict.fromkeys((ours, *trust.takes_over, signed.key)))
     by = parts.signatures.signer_of(signed.payload, signed.signature, NAMESPACE, keys)

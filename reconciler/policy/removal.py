@@ -40,16 +40,17 @@ def removals(removal: Removal | None, environment: EnvironmentName) -> Iterator[
 
 def running(model: Mapping[str, Any]) -> tuple[str, ...]:
     """The services of a rendered model that are to run at all: one that is scaled to nothing is as good as gone."""
-    return tuple(sorted(name for name, each in (model.get("services") or {}).items() if replicas(each) > 0))
+    return tuple(sorted(name for name, each in (model.get("services") or {}).items() if runs(each)))
 
 
-def replicas(service: Any) -> int:
-    """How many containers a service is to have."""
+def runs(service: Any) -> bool:
+    """Whether a service is to have any container."""
     if not isinstance(service, Mapping):
-        return 1
+        return True
     deployed = (service.get("deploy") or {}).get("replicas")
     scaled = service.get("scale")
-    return int(scaled if scaled is not None else 1 if deployed is None else deployed)
+    wanted = deployed if scaled is None else scaled
+    return wanted is None or int(wanted) > 0
 
 
 def too_much(removal: Removal) -> bool:

@@ -33,7 +33,7 @@ def unseen(changed: Sequence[str], files: Mapping[str, TreeFile]) -> Iterator[Fi
 
 def longest(text: str) -> int:
     """The length of the longest line."""
-    return max((len(line) for line in text.split("\n")), default=0)
+    return max(len(line) for line in text.split("\n"))
 
 
 def shown(check: str, paths: Sequence[str], says: str) -> Finding:

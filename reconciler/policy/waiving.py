@@ -65,7 +65,7 @@ def waived(findings: Sequence[Finding], environment: EnvironmentName, waivers: W
         if waiver is None or finding.severity is not Severity.DENY:
             yield finding
         else:
-            text = f"{finding.text.partition('; ')[0]}; waived: {waiver.why}"
+            text = f"{finding.text.rpartition('; ')[0]}; waived: {waiver.why}"
             yield replace(finding, severity=Severity.NOTE, text=text, location=waiver.location, waived=True)
 
 

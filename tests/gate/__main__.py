@@ -3,6 +3,7 @@
 make gate                     all numbers; fails where an attack gets through or a twin does not
 make gate BREAK=16            as if nothing looked at 16: exactly the attacks of 16 get through
 make gate CASES=DIR           case files from elsewhere, in the form of docs/reference/schemas/gate-case.json
+make gate ARGS=--texts        what every refusal says, as tests/cases/gate_texts.yaml has it
 make gate ARGS=--json         {"ok": …, "data": {"numbers": [{"number": 1, "kind": …, "attacks": 3, "refused": 3, …}]}}
 """
 
@@ -14,6 +15,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import yaml
 
 from reconciler.approvals.catalogue import WAYS
 from tests.gate.answer import Answer
@@ -83,6 +86,20 @@ def run(files: Iterable[CaseFile], disabled: frozenset[int] = frozenset()) -> li
     return [rows[number] for number in sorted(rows)]
 
 
+SAID_BY_THE_GATE = ("evidence", "rollback", "heal", "model", "emergency", "landings", "host-record", "trust-reset")
+"""The doors behind which nothing but the product words the answer."""
+
+
+def texts(files: Iterable[CaseFile]) -> dict[int, dict[str, list[str]]]:
+    """What each case is told that does not get through, by number and name."""
+    told: dict[int, dict[str, list[str]]] = {}
+    for file in files:
+        for case in (*file.attacks, *file.never, *file.missing):
+            if case.through in SAID_BY_THE_GATE:
+                told.setdefault(file.number, {})[case.name] = list(knock(case).texts)
+    return told
+
+
 def table(rows: list[Row]) -> str:
     """For people."""
     lines = [
@@ -106,9 +123,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--cases", type=Path, default=CASES, help="a directory of case files")
     parser.add_argument("--break", dest="number", type=int, help="as if nothing looked at this number")
+    parser.add_argument("--texts", action="store_true", help="what every refusal says, as YAML")
     options = parser.parse_args(arguments)
     if options.number is not None and options.number not in {way.number for way in WAYS}:
         parser.error(f"there is no number {options.number}")
+    if options.texts:
+        print(yaml.safe_dump(texts(read(options.cases)), sort_keys=False, width=10**6, allow_unicode=True), end="")
+        return 0
     disabled = frozenset() if options.number is None else frozenset({options.number})
     try:
         rows = run(read(options.cases), disabled)

@@ -31,7 +31,7 @@ from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.verdict import Finding, Verdict
 from reconciler.policy import PolicyRequest, Removal, Surroundings, TargetFacts, Waivers
 from reconciler.reports import escape
-from tests.gate.answer import Answer
+from tests.gate.answer import Answer, texts_of
 from tests.unit.approvals.evidence import NOW, PRINCIPALS, evidence, time_of
 
 TARGET = Target("shop", "production", "web-1")
@@ -235,7 +235,7 @@ def of_gate(gate: Gate) -> Answer:
     """The gate's own answer."""
     reasons = () if isinstance(gate, Open) else gate.reasons
     rules = tuple(sorted({reason.rule for reason in reasons}))
-    return Answer(type(gate).__name__.lower(), rules, tuple(reason.text for reason in reasons))
+    return Answer(type(gate).__name__.lower(), rules, texts_of(reasons))
 
 
 # -- text that goes out --------------------------------------------------------------------------------------------

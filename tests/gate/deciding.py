@@ -8,8 +8,8 @@ from datetime import datetime
 from unittest.mock import patch
 
 from reconciler.approvals import decide, gate
-from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused
-from tests.gate.answer import Answer
+from reconciler.model.approval import Evidence, Gate, Open, Reason, Refused, Waiting
+from tests.gate.answer import Answer, texts_of
 
 FAMILIES = ("REFUSALS", "BLOCKS", "RAISES", "COUNTS", "HOLDS")
 
@@ -44,5 +44,9 @@ def without(disabled: frozenset[int]) -> Iterator[None]:
 
 def answer_of(found: Gate) -> Answer:
     """A gate's answer as a case compares it."""
-    rules = () if isinstance(found, Open) else tuple(sorted({reason.rule for reason in found.reasons}))
-    return Answer(type(found).__name__.lower(), rules)
+    if isinstance(found, Open):
+        return Answer("open")
+    rules = tuple(sorted({reason.rule for reason in found.reasons}))
+    missing = tuple(f"missing: {each}" for each in found.missing) if isinstance(found, Waiting) else ()
+    rejected = ("rejected",) if isinstance(found, Waiting) and found.rejected is True else ()
+    return Answer(type(found).__name__.lower(), rules, (*texts_of(found.reasons), *missing, *rejected))

@@ -17,7 +17,7 @@ from reconciler.model.approval import Open, PlannedTarget, Reason, Refused, Rule
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.verdict import Finding, Requirement, Severity, Verdict
-from tests.gate.answer import Answer
+from tests.gate.answer import Answer, texts_of
 from tests.unit.approvals.evidence import plan_digest, sha, time_of
 
 ENVIRONMENT = EnvironmentName("shop", "production")
@@ -49,7 +49,7 @@ def emergency(given: Mapping[str, Any], disabled: frozenset[int] = frozenset()) 
     outcome = (
         "refused" if isinstance(gate, Refused) else "stale" if isinstance(gate, Stale) else type(gate).__name__.lower()
     )
-    return Answer(outcome, tuple(sorted({reason.rule for reason in reasons})))
+    return Answer(outcome, tuple(sorted({reason.rule for reason in reasons})), texts_of(reasons))
 
 
 def evidence_of(given: Mapping[str, Any]) -> Emergency:

@@ -14,7 +14,7 @@ from reconciler.model.approval import Reason
 from reconciler.model.host_record import HostRecord
 from reconciler.model.target import Target
 from reconciler.model.trust import ResetStatement, Roots
-from tests.gate.answer import Answer
+from tests.gate.answer import Answer, texts_of
 
 NOON = datetime(2026, 1, 14, 12, 0, tzinfo=UTC)
 TARGET, REPOSITORY, ENGINE = Target("shop", "production", "web-1"), 7, "engine-1"
@@ -32,7 +32,7 @@ def host_record(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     revision that root persons pinned.
     """
     expected = records.Expected(TARGET, REPOSITORY, ENGINE)
-    found = None if given.get("missing") else _found(given)
+    found = None if given.get("missing") else record_of(given)
     if "database" in given:
         return _answer(_verified(given, found, expected), disabled)
     reasons = [reason for reason in records.foreign(found, expected) if reason.rule not in disabled]
@@ -42,7 +42,7 @@ def host_record(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     return _answer(reasons, disabled)
 
 
-def _found(given: Mapping[str, Any]) -> records.Found:
+def record_of(given: Mapping[str, Any]) -> records.Found:
     content = HostRecord(
         target=Target.parse(given.get("target", str(TARGET))),
         repository=given.get("repository", REPOSITORY),
@@ -103,12 +103,14 @@ def trust_reset(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     keys = given.get("signed_with", ["key-operator", "key-keeper"])
     match resets.judge(statement, pinned, keys, NOON):
         case resets.Rejected(reasons=reasons):
+            assert reasons, "what is rejected is told why"
             return _answer(list(reasons), disabled)
-        case resets.Accepted():
+        case resets.Accepted(by=by):
+            assert by == tuple(sorted(set(by))), "each person once"
             return Answer("open")
 
 
 def _answer(reasons: list[Reason], disabled: frozenset[int]) -> Answer:
     left = [reason for reason in reasons if reason.rule not in disabled]
     rules = tuple(sorted({reason.rule for reason in left}))
-    return Answer("refused" if left else "open", rules)
+    return Answer("refused" if left else "open", rules, texts_of(left))

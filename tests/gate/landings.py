@@ -13,7 +13,7 @@ from reconciler.approvals import DeployBranch, UnapprovedCommits, between_ends, 
 from reconciler.model.approval import Reason
 from reconciler.model.pull_request import PullRequest
 from reconciler.model.revision import CommitInfo
-from tests.gate.answer import Answer
+from tests.gate.answer import Answer, texts_of
 from tests.unit.approvals.evidence import REPOSITORY, pull_request
 
 BRANCH = DeployBranch(REPOSITORY, "main")
@@ -55,7 +55,7 @@ def landings(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
 
 def _answer(reasons: Sequence[Reason], disabled: frozenset[int]) -> Answer:
     rules = tuple(sorted({reason.rule for reason in reasons} - disabled))
-    return Answer("refused" if rules else "open", rules)
+    return Answer("refused" if rules else "open", rules, texts_of(reasons))
 
 
 def _line(said: Sequence[Mapping[str, Any]], before: str) -> Iterator[CommitInfo]:

@@ -22,7 +22,7 @@ from reconciler.model.errors import ReconcilerError
 from reconciler.model.policy import Action, Effect, Need, Policy, Rule, When
 from reconciler.model.verdict import Verdict
 from tests.builders import ENGINE, FINGERPRINTER, a_service, a_target, deployed, resolutions
-from tests.gate.answer import Answer
+from tests.gate.answer import Answer, texts_of
 from tests.gate.deciding import answer_of, decided
 from tests.unit.approvals.evidence import NOW, PRINCIPALS, evidence, time_of
 
@@ -65,7 +65,7 @@ def heal(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     """
     images = tuple(sorted(given["images"].items()))
     reason = unapproved_image("shop/production@web-1", images, given.get("moving", ()), given.get("approved", {}))
-    return OPEN if reason is None or reason.rule in disabled else Answer("refused", (reason.rule,))
+    return OPEN if reason is None or reason.rule in disabled else Answer("refused", (reason.rule,), texts_of([reason]))
 
 
 def delivery(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:

@@ -50,7 +50,7 @@ def discoveries(model: Mapping[str, Any], around: Surroundings) -> Iterator[Disc
         for hook in HOOKS:
             for each in listed(service.get(hook)):
                 command = mapping(each).get("command") if isinstance(each, Mapping) else each
-                yield discovery("hook", subject, hook, each, "runs " + " ".join(str(word) for word in listed(command)))
+                yield discovery("hook", subject, hook, None, "runs " + " ".join(str(word) for word in listed(command)))
         logging = mapping(service.get("logging"))
         driver = str(logging.get("driver") or "")
         if driver not in LOCAL_DRIVERS:

@@ -204,19 +204,17 @@ def literal(value: Any) -> Any:
 
 
 def named(model: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The named mappings of a section, sorted; what is none is left to the check `unreadable`."""
+    """The named mappings of a section, sorted; what is none is nothing, or left to the check `unreadable`."""
     found = model.get(section)
     if isinstance(found, Mapping):
         for name, each in sorted(found.items(), key=lambda pair: str(pair[0])):
             if isinstance(each, Mapping):
                 yield str(name), literal(each)
-            elif each is None and section != "services":
-                yield str(name), {}
 
 
 def listed(value: Any) -> list[Any]:
     """A list as it is, one thing as a list of it, nothing as an empty one."""
-    if value is None or value in ("", {}, []):
+    if value is None or value in ("", {}):
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 

@@ -34,7 +34,9 @@ SYSTEM_DATA = (
 EVERYBODYS = ("/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo", "/etc/ssl/certs", "/etc/pki/tls/certs")
 """Read-only, these tell nothing: only noted."""
 
-PLAIN_OPTIONS = ("size=", "mode=", "uid=", "gid=", "nr_inodes=", "nodev", "nosuid", "noexec", "noatime", "rw", "ro")
+MEMORY_LIMITS = ("size=", "mode=", "uid=", "gid=", "nr_inodes=")
+MEMORY_FLAGS = ("nodev", "nosuid", "noexec", "noatime", "rw", "ro")
+"""What the options of a tmpfs may say."""
 
 ENGINE_ID = re.compile(r"[0-9a-f]{12,64}")
 """Compose finds a network by its id as well, the host's own too."""
@@ -90,11 +92,11 @@ def of_mount(
     yield discovery(weight_of(path, read_only, around), subject, key, dict(mount), path)
     # each by itself, and who the other is with it: leave to lie inside what one writes to is none for the next
     for outer, whose in sorted(written):
-        if path.startswith(f"{outer.rstrip('/')}/"):
+        if within(path, outer) and path != outer:
             shown = f"{path}, inside {outer} that {whose} mounts for writing,"
             yield discovery("nested-bind", subject, key, [dict(mount), "inside", outer, whose], shown)
     for inner, _, whose in around.shared if not read_only else ():
-        if inner.startswith(f"{path.rstrip('/')}/"):
+        if within(inner, path) and inner != path:
             shown = f"{path}, for writing around {inner} of {whose},"
             yield discovery("nested-bind", subject, key, [dict(mount), "around", inner, whose], shown)
     if not read_only and is_root(service.get("user")):
@@ -155,7 +157,7 @@ def in_memory(options: Mapping[str, Any]) -> bool:
         set(options) <= {"type", "device", "o"}
         and options.get("type") == "tmpfs"
         and str(options.get("device") or "tmpfs") in ("tmpfs", "none")
-        and all(flag.startswith(PLAIN_OPTIONS[:5]) or flag in PLAIN_OPTIONS for flag in flags)
+        and all(flag.startswith(MEMORY_LIMITS) or flag in MEMORY_FLAGS for flag in flags)
     )
 
 

@@ -43,8 +43,8 @@ def of_labels(subject: str, declared: Mapping[str, Any]) -> Iterator[Discovery]:
 def taken_by(name: str, around: Surroundings) -> str | None:
     """The Compose project of another environment to which a name belongs by its beginning (the longest one counts)."""
     projects = [each for each in (*around.neighbours, around.compose_project) if each and belongs(name, each)]
-    longest = max(projects, key=len, default="")
-    return longest if longest and longest != around.compose_project else None
+    longest = max(projects, default=None)  # of several beginnings of one name the longest sorts last
+    return longest if longest != around.compose_project else None
 
 
 def belongs(name: str, project: str) -> bool:

@@ -43,8 +43,6 @@ OWN_SYSCTLS = (
 )
 """Beginnings of kernel settings that every container has of its own and that change no route."""
 
-ROOT = ("root", "0")
-
 HOOKS = ("post_start", "pre_stop")
 
 
@@ -84,10 +82,10 @@ def of_service(service: Mapping[str, Any], services: Mapping[str, Mapping[str, A
 
 def ordinary_option(option: str) -> bool:
     """Whether a security option leaves the engine's confinement as it is, or tightens it."""
-    name, _, value = option.replace(":", "=", 1).partition("=")
-    if name == "no-new-privileges":
+    said = option.replace(":", "=")
+    if said.partition("=")[0] == "no-new-privileges":
         return True  # `false` is what a container has without it
-    return f"{name}={value}" in ORDINARY_OPTIONS
+    return said in ORDINARY_OPTIONS
 
 
 def of_devices(service: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -134,15 +132,15 @@ def of_kernel(service: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
         yield "credential-spec", "credential_spec", service["credential_spec"], ""
     if said_yes(service.get("oom_kill_disable")):
         yield "out-of-memory", "oom_kill_disable", True
-    score = str(service.get("oom_score_adj") or "0")
+    score = str(service.get("oom_score_adj") or "")
     if score.startswith("-"):
         yield "out-of-memory", "oom_score_adj", score
 
 
 def is_root(user: Any) -> bool:
     """Whether a user is root, in whichever way the engine reads it."""
-    name = str(user if user is not None else "").partition(":")[0].strip()
-    if name in ROOT:
+    name = str(user).partition(":")[0].strip()
+    if name == "root":
         return True
     try:
         return int(name) == 0

@@ -44,8 +44,8 @@ def names(image: str) -> tuple[str, ...]:
     whole = image.partition("@")[0]
     head, _, last = whole.rpartition("/")
     bare = f"{head}/{last.partition(':')[0]}" if head else last.partition(":")[0]
-    registry = bare.partition("/")[0] if "/" in bare else ""
-    if "." in registry or ":" in registry or registry == "localhost":
+    registry, slash, _ = bare.partition("/")
+    if slash and ("." in registry or ":" in registry or registry == "localhost"):
         return (image, bare)
-    prefix = "docker.io/" if "/" in bare else "docker.io/library/"
+    prefix = "docker.io/" if slash else "docker.io/library/"
     return (image, bare, prefix + image, prefix + bare)

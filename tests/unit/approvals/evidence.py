@@ -28,6 +28,7 @@ from reconciler.model.desired import Consent
 from reconciler.model.principal import Agent, Person, Principals
 from reconciler.model.pull_request import (
     Account,
+    Adopted,
     Capability,
     Comment,
     Permission,
@@ -68,9 +69,13 @@ PRINCIPALS = Principals(
 )
 
 
+NOWHERE = "0" * 40
+"""What git says in place of a commit where a branch comes or goes."""
+
+
 def sha(word: str | None) -> str | None:
     """A commit id for a word."""
-    return None if word is None else hashlib.sha1(word.encode(), usedforsecurity=False).hexdigest()
+    return word if word is None or word == NOWHERE else hashlib.sha1(word.encode(), usedforsecurity=False).hexdigest()
 
 
 def plan_digest(word: str) -> str:
@@ -111,7 +116,6 @@ def commit(
     parents: Sequence[str] = ("base",),
     empty_update_merge: bool = False,
 ) -> PullRequestCommit:
-    pairs = tuple((t, None) if isinstance(t, str) else (t["text"], ACCOUNTS[t["is"]].id) for t in trailers)
     return PullRequestCommit(
         str(sha(sha_)),
         tuple(str(sha(p)) for p in parents),
@@ -119,9 +123,14 @@ def commit(
         account(committer),
         email or f"{by or 'nobody'}@example.test",
         committer_email or f"{committer or 'nobody'}@example.test",
-        pairs,
+        named(trailers),
         empty_update_merge,
     )
+
+
+def named(trailers: Sequence[str | Mapping[str, Any]]) -> tuple[tuple[str, int | None], ...]:
+    """Co-authors; `is` says whom the forge knows under that address."""
+    return tuple((t, None) if isinstance(t, str) else (t["text"], ACCOUNTS[t["is"]].id) for t in trailers)
 
 
 def review(
@@ -189,6 +198,15 @@ def push(by: str | None = "author", after: str = "head", before: str | None = "b
     return Push(account(by), sha(before), sha(after), time_of("11:50"))
 
 
+def adopted(
+    revision: str = "pushed", commits: Sequence[Mapping[str, Any]] = ({},), pushers: Sequence[str] = ("author",)
+) -> Adopted:
+    shaped = tuple(
+        commit(**{("sha_" if k == "sha" else k): v for k, v in {"sha": revision, **c}.items()}) for c in commits
+    )
+    return Adopted(str(sha(revision)), shaped, tuple(ACCOUNTS[name] for name in pushers))
+
+
 def posted(
     head: str = "head",
     at: str = "12:00",
@@ -215,7 +233,7 @@ def rule_set(
     without: Sequence[str] = (),
     made_agent: Sequence[str] = (),
     without_keys: Sequence[str] = (),
-    bind: str = "plan",
+    bind: str | Mapping[str, str] = "plan",
 ) -> RuleSet:
     people = tuple(
         replace(p, signing_keys=() if p.name in without_keys else p.signing_keys)
@@ -227,8 +245,10 @@ def rule_set(
     )
     findings = tuple(Finding(f["rule"], Severity.DENY, f.get("text", "no"), gate=f.get("gate")) for f in denied)
     requirements = tuple(Requirement(n["approvals"], n.get("group"), n.get("rule", "rule")) for n in needs)
+    bound = dict.fromkeys(targets, bind) if isinstance(bind, str) else bind
     environments = tuple(
-        GateRules(Target.parse(t), "production", Consent(consent), delay, owner_may, bind) for t in targets
+        GateRules(Target.parse(t), "production", Consent(consent), delay, owner_may, bound.get(t, "plan"))
+        for t in targets
     )
     return RuleSet(
         origin, Principals(people, agents), Verdict(findings, requirements, plan_digest("policy")), environments
@@ -278,7 +298,7 @@ def landing(
     commits: Sequence[str] = ("merge",),
     tree: str = "landed",
     expected: str | None = "landed",
-    co_authors: Sequence[str] = (),
+    co_authors: Sequence[str | Mapping[str, Any]] = (),
 ) -> Landing:
     return Landing(
         tuple(str(sha(c)) for c in commits),
@@ -286,7 +306,7 @@ def landing(
         str(sha(tree)),
         sha(expected),
         method,
-        tuple((text, None) for text in co_authors),
+        named(co_authors),
     )
 
 
@@ -333,6 +353,8 @@ def evidence(
     lacks: Sequence[str] = (),
     closed: Sequence[Sequence[str]] = (),
     destroys: bool = False,
+    adopts: Mapping[str, Any] | None = None,
+    repeats: Sequence[str] = (),
     **over: Any,
 ) -> Evidence:
     """An honest pull request, with overrides.
@@ -341,7 +363,8 @@ def evidence(
     `plans` maps targets to digest words (and `roles` accounts to roles; a list is several answers that contradict each
     other, null none); `rules` overrides every rule set, `rules_at` lists them one by one;
     `merged: true` makes it a landed one. `comments` are numbered from 70, `heard` are words as they were first seen,
-    `closed` pairs of times. Everything else is a field of PullRequestReading or of Evidence.
+    `closed` pairs of times, `adopts` what came past the gate and is taken over, `repeats` targets that are planned
+    twice. Everything else is a field of PullRequestReading or of Evidence.
     """
     plan_words = plans if plans is not None else {"shop/production@web-1": "plan"}
     wanted = expected if expected is not None else tuple(plan_words)
@@ -376,6 +399,7 @@ def evidence(
         comments=tuple(comment(**({"number": 70 + index} | dict(c))) for index, c in enumerate(comments)),
         pushes=tuple(push(**p) for p in pushes),
         lacks=tuple(Capability(word) for word in lacks),
+        adopted=adopted(**adopts) if adopts is not None else None,
         **read,  # type: ignore[arg-type]
     )
     base_rules = {"targets": tuple(wanted)} | dict(rules or {})
@@ -393,7 +417,10 @@ def evidence(
         reading=reading,
         plans=tuple(
             PlannedTarget(Target.parse(name), plan_digest(word), tuple(obstacles), destroys)
-            for name, words in plan_words.items()
+            for name, words in (
+                *plan_words.items(),
+                *((name, plan_words[name]) for name in repeats if name in plan_words),
+            )
             for word in several(words)
         ),
         expected=tuple(Target.parse(name) for name in wanted),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import MISSING, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import yaml
 
 from reconciler.approvals import emergency as glass
 from reconciler.approvals.emergency import Review
-from reconciler.model.approval import Form, Open
+from reconciler.approvals.statement import NAMESPACE
+from reconciler.model.approval import Form, Open, Reason
 from reconciler.model.principal import Principals
 from tests.gate.emergency import ACCOUNTS, KEYS, NOW, PRINCIPALS, emergency, evidence_of, moment, principals
 
@@ -68,6 +69,65 @@ def test_a_statement_reads_as_what_it_allows() -> None:
     assert lines[-1] == "issued 2026-01-05T12:09:00+00:00"
 
 
+def test_a_statement_is_exactly_these_bytes() -> None:
+    statement = replace(evidence_of({}).statement, despite_suspension=True)
+    (plan,) = statement.plans
+    assert glass.statement_text(statement).decode() == (
+        "reconciler break-glass\nrepository 7\nenvironment shop/production\n"
+        f"revision {statement.revision}\nplan shop/production@web-1 {plan[1]}\n"
+        "reason the shop answers 500\nticket OPS-1\ndespite suspension\nissued 2026-01-05T12:09:00+00:00\n"
+    )
+
+
+def test_what_is_signed_for_one_thing_fits_no_other() -> None:
+    assert (glass.NAMESPACE, glass.REVIEW_NAMESPACE, NAMESPACE) == (
+        "reconciler-break-glass",
+        "reconciler-break-glass-review",
+        "reconciler-approval",
+    )
+
+
+def test_a_review_has_a_day() -> None:
+    assert timedelta(days=1) == glass.REVIEW_WITHIN
+
+
+def test_what_nobody_says_of_an_emergency_keeps_the_glass_whole() -> None:
+    defaults = {each.name: each.default for each in fields(glass.Emergency) if each.default is not MISSING}
+    assert defaults == {
+        "unplanned": (), "on_a_branch": False, "rules_touched": (), "deployed": False, "used": True,
+        "suspended": None, "under_way": None, "overdue": (),
+    }  # fmt: skip
+    assert {each.name: each.default for each in fields(glass.Statement)}["despite_suspension"] is False
+
+
+def test_where_the_rules_ask_for_nothing_one_person_signs_and_another_could_review() -> None:
+    assert emergency({"needs": [], "signers": ["keeper"]}).outcome == "open"
+    assert emergency({"needs": [], "signers": [None]}).texts[0].startswith("56: signature 1 is not over this")
+    missing = glass.found(glass.MISSING, evidence_of({"needs": [], "signers": []}), moment(NOW))
+    assert missing[0].text == "one more person must sign it (rule default, accepted)"
+
+
+@pytest.mark.parametrize(("name", "longest"), [("reason", 500), ("ticket", 100)])
+def test_a_reason_and_a_ticket_are_one_plain_line_of_bounded_length(name: str, longest: int) -> None:
+    assert emergency({name: "x" * longest}).outcome == "open"
+    assert emergency({name: "x" * (longest + 1)}).outcome == "refused"
+
+
+def test_every_version_of_the_rules_asks_for_a_second_person() -> None:
+    """Also where an earlier one is content, and whatever else stands against it."""
+    given = {"token": None, "rules_at": [{}, {"origin": "tip", "without": ["operator"]}]}
+    assert [each.text for each in glass.found([glass.two_eyes_more], evidence_of(given), moment(NOW))] == [
+        "while the forge cannot say whose token it is, two persons must sign"
+    ]
+
+
+def test_without_rules_and_without_an_account_nobody_is_made_up() -> None:
+    assert glass.approvals(evidence_of({"rules_at": []})) == ()
+    people = tuple(replace(person, accounts=()) for person in PRINCIPALS.people)
+    rules = replace(evidence_of({}).rule_sets[0], principals=replace(PRINCIPALS, people=people))
+    assert [given.account for given in glass.approvals(replace(evidence_of({}), rule_sets=(rules,)))] == [0, 0]
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -95,8 +155,14 @@ def test_who_signed_is_on_the_record_each_once() -> None:
 # -- whose review counts -------------------------------------------------------------------------------------------
 
 
-def review(key: str | None, token: str, by: tuple[str, ...] = ("keeper",), *more: Principals) -> list[str]:
-    given = Review(KEYS[key] if key else None, ACCOUNTS[token], by, ("sre",), (PRINCIPALS, *more))
+def review(
+    key: str | None,
+    token: str,
+    by: tuple[str, ...] = ("keeper",),
+    *more: Principals,
+    groups: tuple[str, ...] = ("sre",),
+) -> list[str]:
+    given = Review(KEYS[key] if key else None, ACCOUNTS[token], by, groups, (PRINCIPALS, *more))
     reasons = list(glass.review_refusals(given))
     assert {reason.rule for reason in reasons} <= {56}
     return [reason.text for reason in reasons]
@@ -104,23 +170,27 @@ def review(key: str | None, token: str, by: tuple[str, ...] = ("keeper",), *more
 
 def test_another_person_of_the_group_reviews_it() -> None:
     assert review("operator", "operator") == []
+    assert review("operator", "operator", groups=("operators", "sre")) == []
+
+
+NO_KEY = "the review is not signed by a key of one registered person"
 
 
 @pytest.mark.parametrize(
-    ("key", "token"),
+    ("key", "token", "why"),
     [
-        ("keeper", "keeper"),  # who broke it
-        ("keeper-2", "keeper-2"),  # the same person otherwise
-        ("developer", "developer"),  # not of the group
-        ("stranger", "operator"),
-        (None, "operator"),
-        ("operator", "deployer"),
-        ("operator", "developer"),
-        ("operator", "stranger"),
+        ("keeper", "keeper", "keeper broke the glass; somebody else reviews it"),
+        ("keeper-2", "keeper-2", "keeper broke the glass; somebody else reviews it"),  # the same person otherwise
+        ("developer", "developer", "developer is not of group operators and sre"),
+        ("stranger", "operator", NO_KEY),
+        (None, "operator", NO_KEY),
+        ("operator", "deployer", "the signature is that of operator, and the token is not"),
+        ("operator", "developer", "the signature is that of operator, and the token is not"),
+        ("operator", "stranger", "the signature is that of operator, and the token is not"),
     ],
 )
-def test_nobody_else_does(key: str | None, token: str) -> None:
-    assert review(key, token)
+def test_nobody_else_does(key: str | None, token: str, why: str) -> None:
+    assert review(key, token, groups=("operators", "sre")) == [why]
 
 
 def test_who_lost_the_key_since_reviews_nothing() -> None:
@@ -128,4 +198,5 @@ def test_who_lost_the_key_since_reviews_nothing() -> None:
 
 
 def test_without_rules_there_is_no_review() -> None:
-    assert list(glass.review_refusals(Review(KEYS["operator"], 1005, ("keeper",), (), ())))
+    (why,) = glass.review_refusals(Review(KEYS["operator"], 1005, ("keeper",), (), ()))
+    assert why == Reason(56, "there are no accepted rules to judge by")

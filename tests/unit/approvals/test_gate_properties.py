@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.approvals import decide
-from reconciler.approvals.provenance import unavailable
-from reconciler.model.approval import Evidence, Open, Reason
+from reconciler.model.approval import Evidence, Open
 from reconciler.model.pull_request import ReviewState, TimelineEvent, TimelineKind
 from reconciler.model.verdict import Finding, Severity
 from reconciler.reports.gate import gate_text, refusal_json
@@ -150,10 +149,6 @@ def test_a_refusal_names_the_numbers() -> None:
     assert answer["reasons"] == [
         {"rule": 16, "text": f"approved at {str(sha('head'))[:12]}…, head is now {str(sha('new'))[:12]}…"}
     ]
-
-
-def test_no_answer_of_the_forge_is_a_reason_of_its_own() -> None:
-    assert unavailable("503 for the reviews") == Reason(63, "503 for the reviews")
 
 
 def test_time_alone_never_opens_the_gate() -> None:

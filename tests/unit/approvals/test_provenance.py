@@ -17,6 +17,7 @@ from reconciler.approvals import (
     classify,
     rewound,
 )
+from reconciler.model.approval import Landing
 from reconciler.model.pull_request import PullRequest
 from reconciler.model.revision import CommitInfo
 from tests.unit.approvals.evidence import REPOSITORY, pull_request, sha
@@ -82,12 +83,19 @@ def test_a_squash_is_a_landing_with_its_co_authors() -> None:
     landed = commit("s", "base", tree="t", message=f"Raise web (#1)\n\n{trailers}")
     (part,) = partition([landed], [merged(1, "s")], trees={("base", "head-1"): "t"})
     assert isinstance(part, PullRequestLanding)
-    assert part.landing.method == "squash"
-    assert part.landing.first_parent == "base"
-    assert part.landing.co_authors == (
-        ("R <2001+r@users.noreply.github.com>", None),
-        ("S <s@example.test>", None),
-    )
+    co_authors = (("R <2001+r@users.noreply.github.com>", None), ("S <s@example.test>", None))
+    assert part.landing == Landing(("s",), "base", "t", "t", "squash", co_authors)
+
+
+def test_a_rebase_of_one_commit_is_no_other_thing_than_a_squash() -> None:
+    landed = [commit("s", "base", tree="t", message="head-1")]
+    assert told(partition(landed, [merged(1, "s")], trees={("base", "head-1"): "t"})) == [(1, "squash", ("s",))]
+
+
+def test_where_nothing_is_known_of_the_head_it_can_have_been_a_squash() -> None:
+    landed, unknown = [commit("s", "base", tree="t")], {2: (commit("other", "base"),)}
+    parts = partition(landed, [merged(1, "s")], heads=unknown, trees={("base", "head-1"): "t"})
+    assert told(parts) == [(1, "squash", ("s",))]
 
 
 REBASED = [commit("r1", "base", message="one"), commit("r2", "r1", tree="t", message="two")]

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from reconciler.approvals import RuleChanges, rule_changes, stricter
+from reconciler.approvals.rules import strictness
+from reconciler.model.approval import GateRules
 from reconciler.model.desired import Consent, DesiredState, DriftMode, EnvironmentSpec, HostSpec, Window
 from reconciler.model.location import Location
-from reconciler.model.policy import Action, Effect, Need, Policy, Rule
+from reconciler.model.policy import Action, Effect, Need, Policy, Rule, Waiver
 from reconciler.model.principal import Person, Principals
 from reconciler.model.target import EnvironmentName, Target
+from reconciler.model.verdict import Finding, Severity
 
 TARGET = Target("shop", "staging", "web-1")
 
@@ -87,8 +90,32 @@ def test_a_removed_environment_keeps_the_rules_of_the_base() -> None:
 
 
 def test_an_environment_that_nobody_has_is_as_strict_as_can_be() -> None:
-    rules = stricter(None, None, None, None, TARGET)
-    assert (rules.tier, rules.consent, rules.agent_owner_may_approve) == ("production", Consent.SIGNED, False)
+    assert stricter(None, None, None, None, TARGET) == GateRules(
+        TARGET, "production", Consent.SIGNED, 30.0, False, "plan"
+    )
+
+
+def test_a_host_that_the_change_would_make_one_for_production_counts_as_well() -> None:
+    rules = stricter(environment(), environment(), host(), host(tiers=("production",)), TARGET)
+    assert rules.tier == "production"
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "bind"),
+    [
+        ("revision", "revision", "revision"),
+        ("plan", "revision", "plan"),
+        ("revision", "plan", "plan"),
+        ("plan", "plan", "plan"),
+    ],
+)
+def test_consent_is_to_the_revision_only_where_base_and_head_say_so(base: str, head: str, bind: str) -> None:
+    assert stricter(environment(bind=base), environment(bind=head), None, None, TARGET).bind == bind
+
+
+def test_tiers_are_ranked_and_an_unknown_one_is_production() -> None:
+    tiers = ("development", "test", "testing", "staging", "production", "production-eu")
+    assert [strictness(tier) for tier in tiers] == [0, 1, 2, 3, 4, 4]
 
 
 # -- what is a change of the rules ---------------------------------------------------------------------------------
@@ -122,6 +149,9 @@ def test_a_changed_compose_file_changes_no_rules() -> None:
         {"on_failure": "restore"},
         {"hosts": ("web-1", "web-2")},
         {"compose_project": "other"},
+        {"heal_stopped": True},
+        {"when_unreachable": "converge"},
+        {"waivers": (Waiver("0" * 64, "we know", None),)},
     ],
     ids=lambda over: next(iter(over)),
 )
@@ -134,6 +164,17 @@ def test_a_gate_field_and_a_new_image_together_touch_both() -> None:
     head = state(environments=(environment(tier="development", variables=(("TAG", "2"),)),))
     found = changes(head, "projects/shop/staging/environment.yaml")
     assert (found.rules_touched, found.others_touched) == (True, True)
+
+
+@pytest.mark.parametrize("over", [{"principals": Principals(())}, {"deploy_branch": "release"}])
+def test_people_and_the_branch_that_deploys_are_rules(over: dict[str, Any]) -> None:
+    assert Action.CHANGE_POLICY in changes(state(**over)).actions
+
+
+def test_a_host_that_moved_in_its_file_is_the_same_and_one_that_differs_is_found_without_its_file() -> None:
+    moved = host(location=Location("hosts/web-1.yaml", 9))
+    assert changes(state(hosts=(moved,))) == RuleChanges((), (), False, False)
+    assert changes(state(hosts=(host(port=2222),))).actions == (Action.CHANGE_HOST,)
 
 
 def test_lines_that_only_move_change_nothing() -> None:
@@ -173,6 +214,7 @@ def test_a_new_environment_is_a_deployment_and_no_change_of_the_rules() -> None:
 
 def test_files_of_git_that_change_what_others_mean_are_rules() -> None:
     assert changes(state(), "projects/shop/.gitattributes").actions == (Action.CHANGE_POLICY,)
+    assert changes(state(), ".gitmodules").actions == (Action.CHANGE_POLICY,)
 
 
 def test_a_host_file_is_a_change_of_host_whatever_changes_in_it() -> None:
@@ -185,11 +227,28 @@ def test_a_repository_without_rules_at_the_base_changes_everything() -> None:
     assert (found.rules_touched, found.others_touched) == (True, True)
 
 
-def test_a_group_below_its_quorum_is_found() -> None:
-    head = state(principals=Principals((Person("one", (1,), ("operators",)), Person("two", (2,), ()))))
+QUORUM = Rule("two", Effect.REQUIRE, ("deploy",), need=Need(2, "operators"), location=Location("policy.yaml", 7))
+FEW = Principals((Person("one", (1,), ("operators",)), Person("two", (2,), ())))
+
+
+def test_a_group_below_its_quorum_is_found_behind_whichever_rules() -> None:
+    others = (Rule("no", Effect.DENY, ("deploy",)), Rule("odd", Effect.ALLOW, ("deploy",), need=Need(9)))
+    head = state(principals=FEW, policy=Policy((*others, QUORUM), "digest"))
+    text = "group operators would have 1 persons; rule two needs 2 approvals"
+    assert changes(head, "principals.yaml").findings == (
+        Finding("two", Severity.DENY, text, Location("policy.yaml", 7), 46),
+    )
+
+
+def test_fewer_people_than_approvals_are_found_without_a_group() -> None:
+    head = state(principals=FEW, policy=Policy((replace(QUORUM, need=Need(3)),), "digest"))
     (finding,) = changes(head, "principals.yaml").findings
-    assert (finding.rule, finding.gate) == ("two", 46)
-    assert "group operators would have 1 persons" in finding.text
+    assert finding.text == "there would be 2 persons; rule two needs 3 approvals"
+
+
+def test_a_quorum_that_was_too_large_before_is_not_held_against_a_change_that_leaves_the_rules() -> None:
+    as_it_was = state(principals=FEW)
+    assert changes(as_it_was, "projects/shop/compose.yaml", base=as_it_was).findings == ()
 
 
 def test_signed_consent_that_too_few_could_give_is_found() -> None:

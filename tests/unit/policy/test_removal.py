@@ -31,6 +31,8 @@ def gone(before: int, after: int, count: int) -> Removal:
         (gone(9, 4, 5), True),
         (gone(0, 0, 1), True),  # more than was counted, and nothing is left
         (gone(0, 9, 4), True),  # more than was counted
+        (gone(100, 50, 50), False),
+        (gone(100, 49, 51), True),
     ],
     ids=str,
 )
@@ -64,6 +66,10 @@ def test_the_digest_is_that_of_exactly_those_services_in_whichever_order() -> No
         ({"scale": 0}, False),
         ({"deploy": {"replicas": 0}}, False),
         ({"deploy": {"replicas": 2}}, True),
+        ({"deploy": {"replicas": 1}}, True),
+        ({"deploy": {"replicas": "0"}}, False),
+        ({"scale": 0, "deploy": {"replicas": 1}}, False),
+        ({"scale": 1}, True),
         ({"scale": 1, "deploy": {"replicas": 0}}, True),
         ({"deploy": None}, True),
         (None, True),

@@ -29,6 +29,11 @@ def test_binary_files_and_endless_lines_are_counted_and_named() -> None:
     ]
 
 
+def test_a_line_of_many_words_is_one_line() -> None:
+    assert said(["a"], a=b"word " * (LONGEST_LINE // 5)) == []
+    assert len(said(["a"], a=b"word " * (LONGEST_LINE // 5) + b"x")) == 1
+
+
 def test_of_many_the_first_are_named_and_all_are_counted() -> None:
     (ten,) = said(
         [f"f{number}" for number in range(10)], **dict.fromkeys([f"f{number}" for number in range(10)], b"\0")

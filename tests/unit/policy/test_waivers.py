@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ import pytest
 from reconciler.approvals import rule_changes
 from reconciler.desired import load
 from reconciler.model.errors import InvalidInput
+from reconciler.model.location import Location
 from reconciler.model.policy import WAIVER_DIGITS, Action, Effect, Policy, Rule, Waiver, When
 from reconciler.model.principal import Person, Principals
 from reconciler.model.target import EnvironmentName, Target
 from reconciler.model.verdict import Finding, Severity, Verdict
 from reconciler.policy import PolicyRequest, Removal, Surroundings, TargetFacts, evaluate
+from reconciler.policy.contents import discoveries
+from reconciler.policy.contents.catalogue import CHECKS
+from reconciler.policy.waiving import finding_digest, finding_of, image_of
 from reconciler.reports.verdict import verdict_markdown, verdict_text
 from tests.unit.desired.repositories import one_environment, sample, with_files
 
@@ -53,7 +58,7 @@ def the_finding(**given: Any) -> Finding:
 
 def waiver(finding: Finding, digits: int = WAIVER_DIGITS) -> Waiver:
     assert finding.digest is not None
-    return Waiver(finding.digest[:digits], "the proxy reads labels")
+    return Waiver(finding.digest[:digits], "the proxy reads labels", Location("environment.yaml", 3))
 
 
 # -- what one is for ------------------------------------------------------------------------------------------------
@@ -81,8 +86,39 @@ def test_a_waiver_turns_its_finding_into_a_note_with_the_reason() -> None:
     found = verdict(waivers={SHOP: (waiver(the_finding()),)})
     assert found.denied == ()
     (finding,) = found.findings
-    assert (finding.severity, finding.waived) == (Severity.NOTE, True)
-    assert finding.text.endswith("; waived: the proxy reads labels")
+    text = (
+        "shop/production: service proxy: volumes (/var/run/docker.sock) /var/run/docker.sock is a socket: who answers "
+        "there does what the container asks; waived: the proxy reads labels"
+    )
+    own = waiver(the_finding())
+    assert finding == Finding("socket-bind", Severity.NOTE, text, own.location, 78, the_finding().digest, waived=True)
+
+
+def test_of_a_waived_finding_everything_is_told_but_what_to_do_instead() -> None:
+    services = {"x": {"image": "x", "cap_add": ["SYS; ADMIN"]}}
+    found = verdict(services, waivers={SHOP: (waiver(the_finding(services=services)),)})
+    assert found.findings[0].text == (
+        "shop/production: service x: cap_add SYS; ADMIN is a capability that the engine withholds from containers; "
+        "waived: the proxy reads labels"
+    )
+    assert not [check.name for check in CHECKS.values() if "; " in check.advice]
+
+
+def test_the_digest_is_that_of_environment_check_subject_key_value_and_image() -> None:
+    network = {"name": "n", "driver": "macvlan"}
+    model = {"services": {"n": {"image": "web:1", "privileged": True}}, "networks": {"n": network}}
+    found = [finding_of(SHOP, each, model) for each in discoveries(model, AROUND)]
+    value = {"key": "privileged", "value": True, "image": "docker.io/library/web"}
+    assert found[0].digest == finding_digest(SHOP, "privileged", "service n", value)
+    value = {"key": "driver", "value": ["macvlan", {}], "image": ""}
+    assert found[1].digest == finding_digest(SHOP, "network-driver", "network n", value)
+    assert image_of("service a b", {"services": {"a b": {"image": "web"}}}) == "docker.io/library/web"
+
+
+def test_a_note_has_no_digest_because_nothing_waives_it() -> None:
+    (note,) = verdict({"web": {"image": "x", "build": "."}}).findings
+    text = "shop/production: service web: build is left out: nothing is built at apply, the image runs"
+    assert note == Finding("build", Severity.NOTE, text, gate=75)
 
 
 def test_the_whole_digest_is_as_good_as_its_beginning() -> None:
@@ -148,13 +184,19 @@ def test_a_new_environment_brings_no_waivers_not_even_for_later() -> None:
     own = waiver(the_finding())
     harmless = {"proxy": {"image": IMAGE}}
     found = verdict(harmless, waivers={}, proposed=(own,))
-    assert [(finding.rule, finding.gate) for finding in found.denied] == [("new-waivers", 46)]
+    text = "shop/production: a new environment brings waivers; add it without them, then them in a change of their own"
+    assert found.denied == (Finding("new-waivers", Severity.DENY, text, own.location, 46),)
     assert denied(verdict(harmless, waivers={SHOP: ()}, proposed=(own,))) == []
 
 
 def test_a_waiver_that_fits_nothing_is_noted_because_it_waits_for_something() -> None:
-    found = verdict({"proxy": {"image": IMAGE}}, proposed=(waiver(the_finding()),))
-    assert [(finding.rule, finding.severity) for finding in found.findings] == [("unused-waiver", Severity.NOTE)]
+    own = replace(waiver(the_finding()), location=Location(FILE, 7))
+    text = (
+        f"shop/production: the waiver {own.finding[:12]}… fits nothing that is found here; it lets its finding pass as "
+        "soon as somebody proposes it, so remove it unless that is what it is for"
+    )
+    found = verdict({"proxy": {"image": IMAGE}}, proposed=(own,))
+    assert found.findings == (Finding("unused-waiver", Severity.NOTE, text, Location(FILE, 7)),)
 
 
 ENVIRONMENT = "hosts: [web-1]\ntier: production\n"
