@@ -8,7 +8,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from reconciler import approvals
-from reconciler.approvals import rule_changes, stricter
+from reconciler.approvals import rule_changes, stricter, strictest_consent
 from reconciler.control import evidence as judging
 from reconciler.control.changes import Change, Kind
 from reconciler.control.parts import Parts
@@ -74,7 +74,10 @@ def files(given: Mapping[str, Any], disabled: frozenset[int]) -> Answer:
     found = evidence(**told)
     believed = replace(old.state, policy=new.state.policy, principals=new.state.principals)
     rules = replace(old, state=believed) if 46 in disabled else old
-    with patch.object(approvals, "stricter", only_after if 48 in disabled else stricter):
+    one, all_of = stricter, strictest_consent
+    if 48 in disabled:
+        one, all_of = only_after, lambda *_: strictest_consent(new.state)
+    with patch.multiple(approvals, stricter=one, strictest_consent=all_of):
         judged = judging.judge(
             cast(Parts, NoHosts()), change, (), change.targets, Kind(DeploymentKind.CHANGE), found.reading, None,
             {"the base": rules},
