@@ -124,7 +124,8 @@ def of_our_text(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reas
         text = f"the plan comment that {word.form} {word.id} saw was edited by somebody else; approve again"
         yield Reason(numbers.EDITED_TEXT, text)
     if word.edited:
-        yield Reason(numbers.EDITED_TEXT, f"comment {word.id} was edited after it was written; write a new one")
+        text = f"comment {word.id} was edited after it was written, or the forge does not say that it was not"
+        yield Reason(numbers.EDITED_TEXT, f"{text}; write a new one, or a review")
 
 
 def of_this_base(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:

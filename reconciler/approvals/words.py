@@ -133,6 +133,7 @@ def _of_review(review: Review) -> Word:
 
 def _of_comment(evidence: Evidence, comment: Comment, state: ReviewState) -> Word:
     shown = shown_at(evidence, comment)
+    signed = any(each.comment == comment.id for each in evidence.signed)  # then it is the signature that says so
     return Word(
         Form.COMMENT,
         comment.id,
@@ -141,7 +142,7 @@ def _of_comment(evidence: Evidence, comment: Comment, state: ReviewState) -> Wor
         shown.head_sha if shown is not None else None,
         comment.created_at,
         comment.body,
-        edited=comment.updated_at != comment.created_at,
+        edited=comment.updated_at != comment.created_at or not (signed or comment.edited is False),
     )
 
 

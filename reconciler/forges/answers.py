@@ -180,6 +180,7 @@ class PermissionAnswer(Answer):
 
 class CommentAnswer(Answer):
     id: int
+    node_id: str = ""
     user: MaybeAccount
     body: str = ""
     created_at: AwareDatetime
@@ -187,6 +188,21 @@ class CommentAnswer(Answer):
 
     def value(self) -> Comment:
         return Comment(self.id, account_of(self.user), self.body, self.created_at, self.updated_at)
+
+
+class EditAnswer(Answer):
+    """A comment by its node id, as GraphQL has it."""
+
+    id: str
+    last_edited_at: AwareDatetime | None = Field(alias="lastEditedAt")
+
+
+class NodesAnswer(Answer):
+    nodes: list[EditAnswer | None]
+
+
+class EditsAnswer(Answer):
+    data: NodesAnswer | None = None
 
 
 class ActivityAnswer(Answer):
@@ -246,6 +262,7 @@ EVENTS = TypeAdapter(list[EventAnswer])
 PERMISSION = TypeAdapter(PermissionAnswer)
 COMMENT = TypeAdapter(CommentAnswer)
 COMMENTS = TypeAdapter(list[CommentAnswer])
+EDITS = TypeAdapter(EditsAnswer)
 ACTIVITY = TypeAdapter(list[ActivityAnswer])
 COMBINED = TypeAdapter(CombinedAnswer)
 CHECK_RUN = TypeAdapter(CheckRunAnswer)

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -68,6 +68,7 @@ class Connection:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise InvalidInput("the forge's token is empty or holds blanks", where="forge token")
         self.api = api
+        self._graphql = f"{api.rstrip('/').removesuffix('/v3')}/graphql"  # as GitHub and GitHub Enterprise have it
         self.hostname = parts.hostname
         self._token = token
         self._timeout = timeout
@@ -140,6 +141,15 @@ class Connection:
             if cursor is None:
                 return
         raise ForgeUnavailable(f"the list has more than {MOST_PAGES} pages", where=name)
+
+    def query(self, shape: TypeAdapter[T], name: str, text: str, variables: Mapping[str, Any]) -> tuple[T, str] | None:
+        """The answer to a GraphQL query and SHA-256 of its bytes; None where the forge has none for it."""
+        body = {"query": text, "variables": dict(variables)}
+        try:
+            response = self._send(name, lambda _: self._github.request("POST", self._graphql, json=body))
+            return self._parsed(shape, name, response.content), hashlib.sha256(response.content).hexdigest()
+        except (NotFound, Failed):
+            return None
 
     def _send(self, name: str, call: Callable[[RestNamespace], Response[Any, Any]]) -> Response[Any, Any]:
         wait = self._resume_at - time.monotonic()

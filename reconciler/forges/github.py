@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from githubkit.response import Response
@@ -20,7 +20,14 @@ from pydantic import TypeAdapter
 
 from reconciler.approvals.words import DECISIVE, command_in
 from reconciler.forges import answers
-from reconciler.forges.answers import ActivityAnswer, CommitAnswer, IdentityAnswer, ReviewAnswer, account_of
+from reconciler.forges.answers import (
+    ActivityAnswer,
+    CommentAnswer,
+    CommitAnswer,
+    IdentityAnswer,
+    ReviewAnswer,
+    account_of,
+)
 from reconciler.forges.connection import PER_PAGE, Connection, Failed, Throttled
 from reconciler.forges.trailers import address_of, noreply_account, trailers
 from reconciler.model.errors import InvalidInput, NotAllowed, NotFound
@@ -53,6 +60,7 @@ WRITES_PER_MINUTE = 60  # GitHub's secondary limit is 80 requests that make cont
 WEB_FLOW = 19_864_447  # commits for others on github.com; its address says nothing of a person
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[bot\])?")
 KEPT_READINGS = 500
+EDITS = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { id lastEditedAt } } }"
 CONCLUSIONS = {"success": "success", "failure": "failure", "error": "failure"}
 PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so check runs need not be tried
 
@@ -169,7 +177,7 @@ class GitHub:
         timeline = self._timeline(number, digests)
         between = self._read_between(pull, timeline, gaps)
         digests += between.digests
-        comments = self._comments(number, digests)
+        comments = self._with_edits(self._comments(number, digests), digests)
         permissions = self._permissions(reviews, comments, digests)
         if self._reviews(number, gaps, []) != reviews:
             gaps.append("the reviews changed while they were read")
@@ -215,7 +223,7 @@ class GitHub:
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """All comments of a pull request, oldest first."""
-        return self._comments(number, [])
+        return tuple(item.value() for item in self._comments(number, []))
 
     def write_comment(self, number: int, comment: int | None, body: str) -> Comment:
         """Create (None) or edit our comment in place; editing to the same text does nothing. One that somebody
@@ -323,16 +331,36 @@ class GitHub:
         )
         return answer.pull_request(), digest
 
-    def _comments(self, number: int, digests: list[tuple[str, str]]) -> tuple[Comment, ...]:
-        found: list[Comment] = []
+    def _comments(self, number: int, digests: list[tuple[str, str]]) -> list[CommentAnswer]:
+        found: list[CommentAnswer] = []
         for items, name, digest in self._connection.pages(
             answers.COMMENTS,
             f"issues/{number}/comments",
             lambda rest, page: rest.issues.list_comments(self._owner, self._name, number, per_page=PER_PAGE, page=page),
         ):
-            found += [item.value() for item in items]
+            found += items
             digests.append((name, digest))
-        return tuple(found)
+        return found
+
+    def _with_edits(self, found: Sequence[CommentAnswer], digests: list[tuple[str, str]]) -> tuple[Comment, ...]:
+        """The comments, and of commands whose times say nothing of an edit whether there was one: what is edited in
+        the second in which it was written keeps its times, and only GraphQL tells.
+        """
+        asked = [
+            item.node_id
+            for item in found
+            if item.node_id and item.updated_at == item.created_at and command_in(item.body) is not None
+        ]
+        edited: dict[str, bool] = {}
+        for start in range(0, len(asked), PER_PAGE):
+            name = f"edits of comments {start + 1} and on"
+            answer = self._connection.query(answers.EDITS, name, EDITS, {"ids": asked[start : start + PER_PAGE]})
+            if answer is not None:
+                said, digest = answer
+                nodes = said.data.nodes if said.data is not None else []
+                edited |= {node.id: node.last_edited_at is not None for node in nodes if node is not None}
+                digests.append((name, digest))
+        return tuple(replace(item.value(), edited=edited.get(item.node_id)) for item in found)
 
     def _read_between(self, pull: PullRequest, timeline: Sequence[TimelineEvent], gaps: list[str]) -> _Between:
         """Read once for the same two commits, as long as nobody forced the head away and back. Where it is not whole,

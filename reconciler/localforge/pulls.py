@@ -240,7 +240,13 @@ def add_comment(forge: Forge, repository: Repository, author: User, pull: Pull, 
     now = forge.now()
     with forge.database.transaction():
         comment = forge.database.add(
-            Comment, pull_id=pull.id, user_id=author.id, body=body, created_at=now, updated_at=now
+            Comment,
+            pull_id=pull.id,
+            user_id=author.id,
+            body=body,
+            created_at=now,
+            updated_at=now,
+            last_edited_at=None,
         )
         forge.database.change(pull, updated_at=now)
         notices.comment(forge, repository, author, pull, comment, "created")
@@ -261,7 +267,8 @@ def edit_comment(
         raise invalid_field("IssueComment", "body", "missing_field")
     check_body(body, "IssueComment")
     with forge.database.transaction():
-        changed = forge.database.change(comment, body=body, updated_at=forge.now())
+        now = forge.now()
+        changed = forge.database.change(comment, body=body, updated_at=now, last_edited_at=now)
         before = {"body": {"from": comment.body}}
         notices.comment(forge, repository, caller.user, pull, changed, "edited", changes=before)
         return changed

@@ -145,6 +145,7 @@ class Comment:
     body: str
     created_at: str
     updated_at: str
+    last_edited_at: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,13 +124,16 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment of ours or of others on a pull request."""
+    """A comment of ours or of others on a pull request. Its times are in whole seconds; `edited` is whether it was ever
+    edited, within the second in which it was written too, None where that was not asked or is not known.
+    """
 
     id: int
     account: Account | None
     body: str
     created_at: datetime
     updated_at: datetime
+    edited: bool | None = None
 
 
 class Capability(StrEnum):

@@ -204,6 +204,21 @@ def test_it_names_who_pushed_whatever_the_commits_say(forge: Forge, served: Serv
     assert reading.lacks == ()
 
 
+def test_a_command_that_was_edited_in_its_own_second_is_known_to_be(forge: Forge, served: Served) -> None:
+    """Its times say nothing of it; what is no command is not asked for."""
+    served.commit("edited", {"app.txt": "edited\n"})
+    number = served.propose("edited")
+    for body in ("/reconciler approve 0123456789ab", "no command", "/reconciler reject"):
+        served.request("POST", f"/issues/{number}/comments", "reviewer", 201, body=body)
+    said = served.request("POST", f"/issues/{number}/comments", "reviewer", 201, body="looks odd")
+    served.request("PATCH", f"/issues/comments/{said['id']}", "author", body="/reconciler approve 0123456789ab")
+    reading = forge.reading(number)
+    found = [(comment.edited, comment.updated_at != comment.created_at) for comment in reading.comments]
+    assert found[:3] == [(False, False), (None, False), (False, False)]
+    assert found[3] in ((True, False), (None, True))
+    assert len([name for name, _ in reading.raw_digests if name.startswith("edits of")]) == 1
+
+
 def moved(served: Served, branch: str, times: int) -> int:
     """A pull request whose branch the reviewer made, and the author moved as often."""
     first = served.clone.commit({"app.txt": f"{branch}\n"}, served.main(), ref=None)

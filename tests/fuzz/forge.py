@@ -69,7 +69,14 @@ AUTHOR = {"id": 1001, "login": "author", "type": "User"}
 REVIEWER = {"id": 1003, "login": "reviewer", "type": "User"}
 AGENT = {"id": 1004, "login": "agent", "type": "User"}
 HEAD, BASE = sha(0), sha(-1)
-COMMENT = {"id": 5, "user": REVIEWER, "body": "/reconciler reject", "created_at": AT, "updated_at": AT}
+COMMENT = {
+    "id": 5,
+    "node_id": "IC_5",
+    "user": REVIEWER,
+    "body": "/reconciler reject",
+    "created_at": AT,
+    "updated_at": AT,
+}
 PULL = {
     "number": 12, "title": "t", "body": None, "user": AUTHOR, "state": "open", "draft": False, "merged": False,
     "merged_at": None, "merged_by": None, "merge_commit_sha": BASE, "commits": 1, "changed_files": 1,
@@ -88,6 +95,7 @@ ANSWERS: Mapping[str, Any] = {
     "timeline": [{"event": "review_dismissed", "actor": AUTHOR, "created_at": AT,
                   "dismissed_review": {"review_id": 1, "state": "changes_requested"}}, {"event": "committed"}],
     "comments": [COMMENT],
+    "edits": {"data": {"nodes": [{"id": "IC_5", "lastEditedAt": None}]}},
     "activity": [{"before": BASE, "after": HEAD, "actor": AUTHOR, "timestamp": AT}],
     "permission": {"permission": "write", "role_name": "write", "user": REVIEWER},
     "account": REVIEWER,
@@ -102,6 +110,7 @@ ANSWERS: Mapping[str, Any] = {
 SHAPES = {
     id(answers.PULL): "pull", id(answers.REVIEWS): "reviews", id(answers.COMMITS): "commits",
     id(answers.EVENTS): "timeline", id(answers.COMMENTS): "comments", id(answers.ACTIVITY): "activity",
+    id(answers.EDITS): "edits",
     id(answers.PERMISSION): "permission", id(answers.ACCOUNT): "account", id(answers.REPOSITORY): "repository",
     id(answers.PULLS): "pulls", id(answers.NUMBERS): "numbers", id(answers.COMMIT): "commit",
     id(answers.COMMENT): "comment", id(answers.COMBINED): "combined", id(answers.ANYTHING): "anything",
@@ -140,6 +149,9 @@ class Telling(Connection):
     def pages(self, shape: TypeAdapter[Any], name: str, call: Any) -> Any:
         items, digest = self.get(shape, name, call)
         yield items, name, digest
+
+    def query(self, shape: TypeAdapter[Any], name: str, text: str, variables: Any) -> tuple[Any, str]:
+        return self.get(shape, name, text)
 
     def continued(self, shape: TypeAdapter[Any], name: str, call: Any) -> Any:
         return self.pages(shape, name, call)

@@ -317,7 +317,7 @@ def read_there(connection: Connection) -> None:
 US, FORMER, THEM = Key("this installation"), Key("the one before"), Key("another installation")
 RECORD = HostRecord(TARGET, 7, "ENGINE-1", PROJECT, "a" * 40, "b" * 64, "d-1", 3, 40, "c" * 64, NOON)
 EXPECTED = Expected(TARGET, 7, "ENGINE-1")
-STANDING = Standing(on_branch=True, trusted=Order.AFTER, verified=Order.AFTER)
+STANDING = Standing(on_branch=True, trusted=Order.AFTER, verified=Order.AFTER, same_inputs=False)
 OTHER_RECORDS = (
     replace(RECORD, revision="e" * 40), replace(RECORD, repository=8), replace(RECORD, engine_id="ENGINE-2"),
     replace(RECORD, target=replace(TARGET, host="web-2")), replace(RECORD, generation=2**53 - 1), RECORD,

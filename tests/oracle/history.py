@@ -623,7 +623,7 @@ def evidence(world: World, state: State) -> Evidence:
     deciding = dict.fromkeys(g.by for g in state.reviews if g.state is not ReviewState.COMMENTED)
     deciding |= dict.fromkeys(said.by for said in state.comments if said.now is not None and not said.deleted)
     comments = tuple(
-        Comment(c.number, account(c.by), text_of(c), moment(c.at), moment(c.at + c.edited))
+        Comment(c.number, account(c.by), text_of(c), moment(c.at), moment(c.at + c.edited), edited=c.edited)
         for c in state.comments
         if not c.deleted
     )

@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse, Response
 from reconciler.localforge import access
 from reconciler.localforge.errors import ForgeError
 from reconciler.localforge.forge import Forge
-from reconciler.localforge.graphql.mutations import MUTATIONS, find_pull
-from reconciler.localforge.graphql.objects import Viewer, account, pull_object, repository_object
+from reconciler.localforge.graphql.mutations import MUTATIONS, find_comment, find_pull
+from reconciler.localforge.graphql.objects import Viewer, account, comment_object, pull_object, repository_object
 from reconciler.localforge.rest.call import error_response, parsed_json, read_body, standard_headers
 from reconciler.localforge.shapes.people import key_of_node_id
 
 JSON = dict[str, Any]
 LARGEST_REQUEST = 1024 * 1024  # bytes
+MOST_NODES = 100  # asked for by id at once
 MOST_TOKENS = 5000  # of a document; gh's longest has about 700
 ERROR_TYPES = {401: "FORBIDDEN", 403: "FORBIDDEN", 404: "NOT_FOUND", 409: "STALE_DATA"}
 
@@ -107,7 +108,14 @@ def _root(viewer: Viewer) -> JSON:
     def node(_: Any, id: str) -> JSON | None:  # noqa: A002 (GitHub's name)
         if key_of_node_id(id, "PullRequest") is not None:
             return pull_object(viewer, *find_pull(viewer, id, "pull_requests:read"))
+        if key_of_node_id(id, "IssueComment") is not None:
+            return comment_object(viewer, *find_comment(viewer, id))
         raise ForgeError(404, f"Could not resolve to a node with the global id of '{id}'.")
+
+    def nodes(_: Any, ids: list[str]) -> list[JSON | None]:
+        if len(ids) > MOST_NODES:
+            raise ForgeError(422, f"You may not provide more than {MOST_NODES} node ids; you provided {len(ids)}.")
+        return [node(_, one) for one in ids]
 
     def mutation(name: str) -> Any:
         def run(_: Any, input: JSON) -> JSON:  # noqa: A002 (GitHub's name)
@@ -120,5 +128,6 @@ def _root(viewer: Viewer) -> JSON:
         "viewer": account(forge, viewer.caller.user),
         "repository": repository,
         "node": node,
+        "nodes": nodes,
         **{name: mutation(name) for name in MUTATIONS},
     }

@@ -9,8 +9,8 @@ from reconciler.localforge import merges, pulls, reviews
 from reconciler.localforge.errors import ForgeError
 from reconciler.localforge.graphql.objects import Viewer, comment_object, pull_object, review_object
 from reconciler.localforge.merges import MergeRequest
-from reconciler.localforge.records import Pull, Repository, User
-from reconciler.localforge.shapes.people import key_of_node_id
+from reconciler.localforge.records import Comment, Pull, Repository, User
+from reconciler.localforge.shapes.people import key_of_node_id, node_id
 
 JSON = dict[str, Any]
 Mutation = Callable[[Viewer, JSON], JSON]
@@ -39,6 +39,15 @@ def find_pull(viewer: Viewer, node: str, *permissions: str) -> tuple[Repository,
         raise _unresolved(node)
     viewer.require(repository, *permissions)
     return repository, pull
+
+
+def find_comment(viewer: Viewer, node: str) -> tuple[Repository, Pull, Comment]:
+    """A comment by its global id, if the viewer may read its pull request."""
+    key = key_of_node_id(node, "IssueComment")
+    comment = viewer.forge.database.find(Comment, id=int(key)) if key is not None and key.isdecimal() else None
+    if comment is None:
+        raise _unresolved(node)
+    return *find_pull(viewer, node_id("PullRequest", comment.pull_id), "pull_requests:read"), comment
 
 
 def _changed(viewer: Viewer, repository: Repository, pull: Pull) -> JSON:

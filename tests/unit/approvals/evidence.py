@@ -155,11 +155,12 @@ def comment(
     at: str = "12:05",
     edited_at: str | None = None,
     number: int = 0,
+    edited: bool | None = False,
 ) -> Comment:
     created, updated = time_of(at), time_of(edited_at or at)
     assert created is not None
     assert updated is not None
-    return Comment(number, account(by), with_digests(body), created, updated)
+    return Comment(number, account(by), with_digests(body), created, updated, edited)
 
 
 def seen(
