@@ -276,7 +276,7 @@ def approves(body: str) -> bool:
 
 def gate_on(body: str, signed: bool) -> Gate | None:
     """What the gate says where the reviewer commented this and nobody said anything else."""
-    said = {"id": 5, "user": REVIEWER, "body": body, "created_at": LATER, "updated_at": LATER}
+    said = COMMENT | {"body": body, "created_at": LATER, "updated_at": LATER}
     theirs = asking(written({**APPROVED, "reviews": [], "comments": [said]}))
     try:
         found = replace(told_by(signed), reading=theirs.reading(12))
