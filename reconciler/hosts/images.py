@@ -22,8 +22,8 @@ _REFERENCE = re.compile(
 _ID = re.compile(r"^sha256:[0-9a-f]{64}\Z")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _PASSING = re.compile(
-    r"timeout|timed out|deadline exceeded|connection re|no such host|temporary|unavailable|too many requests|EOF"
-    r"|50[0234]",
+    r"timeout|timed out|deadline exceeded|connection re|no such host|temporary|unavailable|too many requests|\bEOF\b"
+    r"|\b50[0234]\b",
     re.IGNORECASE,
 )
 _PULL_SECONDS = 1800.0
@@ -85,7 +85,7 @@ def pull(api: EngineApi, deploy_as: str) -> None:
         failure = error.text
     if failure is not None:
         text = f"cannot pull {deploy_as}: {_said(failure)}"
-        raise Retryable(text) if _PASSING.search(failure) else Terminal(text)
+        raise Retryable(text) if _passes(failure, reference) else Terminal(text)
     if api.get([_inspect(deploy_as)])[0] is None:
         raise Terminal(f"the engine pulled {deploy_as} and does not have it")
 
@@ -149,7 +149,9 @@ def _remote(api: EngineApi, reference: str) -> ImageResolution:
     name = f"{parsed.repository}@{parsed.digest}" if parsed.digest else parsed.tagged
     path = f"/distribution/{quote(name, safe='/:@')}/json"
     try:
-        response = api.call("GET", path, timeout=_REGISTRY_SECONDS)
+        response = api.call("GET", path, fine=(503,), timeout=_REGISTRY_SECONDS)
+        if response.status == 503:  # the engine hands on what the registry said, and is itself well
+            return MissingImage(reference, "not on the host, and its registry is not available at the moment")
         digest = engine_output.digest_of_registry(engine_output.parsed(response.body))
     except EngineRefused as error:
         return MissingImage(reference, f"not on the host, and its registry does not give it: {_said(error.text)}")
@@ -160,6 +162,14 @@ def _remote(api: EngineApi, reference: str) -> ImageResolution:
     deploy_as = f"{parsed.repository}@{digest}"
     found = _named(api.get([_inspect(deploy_as)])[0])
     return ResolvedImage(reference, deploy_as, None if found is None else found.id, found is not None)
+
+
+def _passes(failure: str, reference: _Reference) -> bool:
+    """Whether what was said may be otherwise later. The names in it say nothing about that, whatever they contain."""
+    names = (reference.repository, reference.repository.partition("/")[0], f":{reference.tag}", reference.digest)
+    for name in filter(None, names):
+        failure = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", "…", failure)
+    return _PASSING.search(failure) is not None
 
 
 def _parse(text: str) -> _Reference | None:
