@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.approvals import RuleChanges, rule_changes, stricter
+from reconciler.approvals import RuleChanges, rule_changes, stricter, strictest_consent
 from reconciler.approvals.rules import strictness
 from reconciler.model.approval import GateRules
 from reconciler.model.desired import Consent, DesiredState, DriftMode, EnvironmentSpec, HostSpec, Window
@@ -111,6 +111,23 @@ def test_a_host_that_the_change_would_make_one_for_production_counts_as_well() -
 )
 def test_consent_is_to_the_revision_only_where_base_and_head_say_so(base: str, head: str, bind: str) -> None:
     assert stricter(environment(bind=base), environment(bind=head), None, None, TARGET).bind == bind
+
+
+@pytest.mark.parametrize(
+    ("modes", "strictest"),
+    [
+        ((), Consent.REVIEW),
+        ((Consent.REVIEW,), Consent.REVIEW),
+        ((Consent.REVIEW, Consent.QUOTED), Consent.QUOTED),
+        ((Consent.SIGNED, Consent.REVIEW, Consent.QUOTED), Consent.SIGNED),
+    ],
+)
+def test_a_change_that_concerns_every_environment_takes_what_the_strictest_asks_for(
+    modes: tuple[Consent, ...], strictest: Consent
+) -> None:
+    each = [state(environments=(environment(consent=mode),)) for mode in modes]
+    assert strictest_consent(*each) is strictest
+    assert strictest_consent(state(environments=tuple(environment(consent=mode) for mode in modes))) is strictest
 
 
 def test_tiers_are_ranked_and_an_unknown_one_is_production() -> None:

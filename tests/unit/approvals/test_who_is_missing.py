@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from reconciler.approvals import decide
+from reconciler.approvals.consent import contributors_of
 from reconciler.approvals.staleness import TIME_TO_LIVE
 from reconciler.approvals.words import command_in, quoted_in
 from reconciler.model.approval import Form, Waiting, Word
@@ -50,3 +51,8 @@ def test_what_is_no_command_quotes_nothing() -> None:
 
 def test_an_approval_lives_for_three_days() -> None:
     assert timedelta(days=3) == TIME_TO_LIVE
+
+
+def test_githubs_own_address_makes_nobody_an_author() -> None:
+    commits = [{"email": "19864447+web-flow@users.noreply.github.com"}]
+    assert contributors_of(evidence(commits=commits).reading).accounts == ((1001, 1),)
