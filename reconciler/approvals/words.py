@@ -17,6 +17,9 @@ DECISIVE = frozenset({ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, Revie
 COMMAND = re.compile(r"/reconciler (approve|reject)((?: [0-9a-f]{12,64})*)(?: .*)?")
 """`/reconciler approve DIGEST…` or `/reconciler reject [DIGEST…] [WHY]`, the whole first line of a comment."""
 
+OBJECTION = re.compile(r"\s*/reconciler\s+reject\b", re.IGNORECASE)
+"""An objection is heard however it is spaced and written; an approval has to be exact."""
+
 SAID = {"approve": ReviewState.APPROVED, "reject": ReviewState.CHANGES_REQUESTED}
 
 
@@ -32,9 +35,11 @@ def commands_in(evidence: Evidence) -> tuple[Word, ...]:
 
 
 def command_in(body: str) -> ReviewState | None:
-    """What a comment says yes or no to, None where its first line is no command."""
+    """What a comment says yes or no to, None where it begins with no command."""
     match = _command(body)
-    return SAID[match.group(1)] if match is not None else None
+    if match is not None:
+        return SAID[match.group(1)]
+    return ReviewState.CHANGES_REQUESTED if OBJECTION.match(body) else None
 
 
 def quoted_in(word: Word) -> tuple[str, ...]:

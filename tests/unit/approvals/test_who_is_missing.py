@@ -33,6 +33,11 @@ def test_whoever_may_approve_is_named_where_they_are_few(others: int, who: str) 
         ("/reconciler approve", ReviewState.APPROVED),
         ("/reconciler approve 0123456789ab \t\nand more", ReviewState.APPROVED),
         ("/reconciler reject it breaks the shop", ReviewState.CHANGES_REQUESTED),
+        ("/reconciler  reject", ReviewState.CHANGES_REQUESTED),
+        ("\n \u00a0/Reconciler\u00a0REJECT: it breaks the shop", ReviewState.CHANGES_REQUESTED),
+        ("/reconciler rejected", None),
+        ("please\n/reconciler reject", None),
+        ("/reconciler  approve", None),
         (" /reconciler approve", None),
         ("/Reconciler approve", None),
         ("/reconciler approved", None),
@@ -40,7 +45,7 @@ def test_whoever_may_approve_is_named_where_they_are_few(others: int, who: str) 
         ("", None),
     ],
 )
-def test_a_command_is_the_whole_first_line(body: str, state: ReviewState | None) -> None:
+def test_an_approval_is_exact_and_an_objection_is_heard_as_it_is(body: str, state: ReviewState | None) -> None:
     assert command_in(body) is state
 
 
