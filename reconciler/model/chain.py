@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,6 +57,15 @@ class _Said(msgspec.Struct):
 _read = msgspec.json.Decoder(_Said).decode
 
 
+class Link(NamedTuple):
+    """An entry that fits: its number, its hash, and what it is about."""
+
+    sequence: int
+    hash: str
+    kind: str
+    subject: str
+
+
 def walk(
     entries: Iterable[StoredEntry], sizes: Collection[int] = (), after: int = 0, root: str = GENESIS
 ) -> Holds | Broken:
@@ -65,15 +74,28 @@ def walk(
     `sizes` are those at which the head is wanted. The walk can begin after an entry whose hash is known already: then
     `after` is its number and `root` its hash.
     """
-    previous, sequence, wanted = root, after, frozenset(sizes)
+    sequence, head, wanted = after, root, frozenset(sizes)
     roots = {after: root} if after in wanted else {}
+    for link in links(entries, after, root):
+        if isinstance(link, Broken):
+            return link
+        sequence, head, _, _ = link
+        if sequence in wanted:
+            roots[sequence] = head
+    return Holds(sequence, head, roots)
+
+
+def links(entries: Iterable[StoredEntry], after: int = 0, root: str = GENESIS) -> Iterator[Link | Broken]:
+    """What `walk` finds, entry by entry; it ends with the first that does not fit."""
+    previous, sequence = root, after
     for entry in entries:
         sequence += 1
         body, number, link, recorded, kind, subject, at = entry
         try:
             said = _read(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
-            return Broken(sequence, _unreadable(error))
+            yield Broken(sequence, _unreadable(error))
+            return
         actual = digest_bytes(body)
         if (
             said.sequence != sequence
@@ -85,11 +107,10 @@ def walk(
             or (subject is not None and subject != said.subject)
             or (at is not None and at != said.at)
         ):
-            return Broken(sequence, _misfit(entry, said, sequence, previous, actual))
+            yield Broken(sequence, _misfit(entry, said, sequence, previous, actual))
+            return
         previous = actual
-        if sequence in wanted:
-            roots[sequence] = actual
-    return Holds(sequence, previous, roots)
+        yield Link(sequence, actual, said.kind, said.subject)
 
 
 def _unreadable(error: Exception) -> str:

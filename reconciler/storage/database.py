@@ -43,7 +43,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield connection.execution_options(**{_READS: True})
-        except (DatabaseError, UnicodeDecodeError) as error:
+        except (DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise _refusal(error, str(self.engine.url.database)) from error
 
     @contextmanager
@@ -97,20 +97,21 @@ def _sqlite_file(url: str) -> URL:
     return parsed
 
 
-def _refusal(error: DatabaseError | UnicodeDecodeError, file: str) -> ReconcilerError:
+def _refusal(error: DatabaseError | sqlite3.DatabaseError | UnicodeDecodeError, file: str) -> ReconcilerError:
     """What SQLite said, as an error that says whether waiting helps."""
     if isinstance(error, UnicodeDecodeError):
         return Terminal("the database is damaged: it holds text that is none", where=file, hint=_FROM_BACKUP)
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its details
+    said = error.orig if isinstance(error, DatabaseError) else error
+    code = getattr(said, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the rest its details
     if code == sqlite3.SQLITE_NOTADB:
         return InvalidInput("is not an SQLite database; name another file, or restore it from a backup", where=file)
     if code in _LASTING:
         return InvalidInput(
-            f"cannot open the database: {error.orig}; this user needs to write the file and its directory", where=file
+            f"cannot open the database: {said}; this user needs to write the file and its directory", where=file
         )
     if code in _PASSING:
-        return Retryable(f"cannot open the database: {error.orig}", where=file)
-    return Terminal(f"cannot open the database: {error.orig}", where=file, hint=_FROM_BACKUP)
+        return Retryable(f"cannot open the database: {said}", where=file)
+    return Terminal(f"cannot open the database: {said}", where=file, hint=_FROM_BACKUP)
 
 
 def _make_durable(engine: Engine) -> None:

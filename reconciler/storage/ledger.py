@@ -13,7 +13,7 @@ from sqlalchemy import Connection, LargeBinary, Row, Select, func, insert, selec
 from sqlalchemy import cast as sql_cast
 
 from reconciler.model.canonical import canonical, digest_bytes
-from reconciler.model.chain import StoredEntry
+from reconciler.model.chain import Broken, StoredEntry, links
 from reconciler.model.errors import VerificationFailed
 from reconciler.model.ledger_entry import GENESIS, LedgerEntry
 from reconciler.storage.database import Database
@@ -43,15 +43,10 @@ class _Walked:
     numbers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def follow(self, row: Row[Any]) -> None:
-        """Take the next row, whose seal was checked, or the last one once more."""
-        known = len(self.hashes)
-        if known and row.sequence == known and row.hash == self.hashes[-1]:
-            return
-        if row.sequence != known + 1 or row.previous != (self.hashes[-1] if known else GENESIS):
-            raise _tampered(f"entry {row.sequence} does not follow from entry {known}; it has lost some, or others")
-        self.hashes.append(row.hash)
-        self.numbers.setdefault((row.kind, row.subject), []).append(row.sequence)
+    @property
+    def head(self) -> tuple[int, str]:
+        """As SqlLedger.head says it."""
+        return len(self.hashes), self.hashes[-1] if self.hashes else GENESIS
 
 
 def _tampered(how: str) -> VerificationFailed:
@@ -110,9 +105,7 @@ class SqlLedger:
         With 0 it is every row, as for `entries`.
         """
         with self.database.reading() as connection:
-            connection.execute(text("SELECT 1"))  # the snapshot begins with the first statement of SQLAlchemy's
-            driver = connection.connection.driver_connection
-            yield from stored_entries(cast(sqlite3.Connection, driver), after or None)
+            yield from _stored(connection, after)
 
     def _found(self, kind: str, subject: str, *, newest_only: bool) -> tuple[LedgerEntry, ...]:
         """By number, each with the hash that it has in the chain."""
@@ -127,17 +120,22 @@ class SqlLedger:
         return tuple(map(self._entry, rows))
 
     def _catch_up(self, connection: Connection) -> None:
-        """Follow the chain to its end, from where this process has followed it to."""
-        walked, known = self._walked, len(self._walked.hashes)
-        query = _ROWS.where(ledger.c.sequence >= known) if known else _ROWS
-        first = True
-        for row in connection.execution_options(yield_per=_AT_ONCE).execute(query):
-            if first and known and row.sequence != known:
-                break
-            walked.follow(self.database.seal.checked(ledger, row))
-            first = False
-        if first and known:
-            raise _tampered(f"it had {known} entries, and the last of them is gone")
+        """Follow the chain to its end, from where this process has followed it to.
+
+        The seal of the last entry is enough: it has the hash of the one before in it, and that one of all before.
+        """
+        size, root = self._walked.head
+        found = []
+        for link in links(_stored(connection, size), size, root):
+            if isinstance(link, Broken):
+                raise _tampered(f"entry {link.sequence}: {link.reason}")
+            found.append(link)
+        head = (found[-1].sequence, found[-1].hash) if found else (size, root)
+        if _head(connection, self.database.seal) != head:
+            raise _tampered(f"it had {head[0]} entries, and the last of them is gone or another")
+        for link in found:
+            self._walked.hashes.append(link.hash)
+            self._walked.numbers.setdefault((link.kind, link.subject), []).append(link.sequence)
 
     def _entry(self, row: Row[Any]) -> LedgerEntry:
         self.database.seal.checked(ledger, row)
@@ -160,6 +158,12 @@ def append_in(
     row |= {"kind": kind, "subject": subject, "body": body}
     connection.execute(insert(ledger).values(seal.sealed(ledger, row)))
     return entry
+
+
+def _stored(connection: Connection, after: int) -> Iterator[StoredEntry]:
+    connection.execute(text("SELECT 1"))  # the snapshot begins with the first statement of SQLAlchemy's
+    driver = connection.connection.driver_connection
+    return stored_entries(cast(sqlite3.Connection, driver), after or None)
 
 
 def _head(connection: Connection, seal: Seal) -> tuple[int, str]:

@@ -162,10 +162,20 @@ def test_what_somebody_else_wrote_is_not_read(ledger: SqlLedger, outsider: sqlit
 def test_what_somebody_else_wrote_is_no_answer(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
     outsider.execute("UPDATE ledger SET kind = 'gate', subject = 'shop/production' WHERE sequence = 5")
     for ask in (ledger.latest, ledger.find):
-        with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
+        with pytest.raises(VerificationFailed, match="entry 5: its column kind says something else than its bytes"):
             ask("gate", "shop/production")
-    with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
-        ledger.latest("plan", "shop/production")
+
+
+def test_a_chain_that_somebody_made_anew_is_no_answer(ledger: SqlLedger, outsider: sqlite3.Connection) -> None:
+    """Every hash fits; only the installation's own seal tells."""
+    body = body_of(outsider, 5) | {"kind": "gate"}
+    content = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    row = (content, hashlib.sha256(content).hexdigest())
+    outsider.execute("UPDATE ledger SET body = ?, hash = ?, kind = 'gate' WHERE sequence = 5", row)
+    assert isinstance(verified(ledger), Holds)
+    for asked in (ledger, SqlLedger(ledger.database)):
+        with pytest.raises(VerificationFailed, match="ledger 5 was not written by this installation"):
+            asked.latest("plan", "shop/production")
 
 
 HIDDEN = {
@@ -207,7 +217,7 @@ def test_an_entry_of_another_ledger_of_the_same_installation_is_not_taken_for_on
     outsider.execute("ATTACH ? AS other", (str(other_file),))
     outsider.execute("DELETE FROM ledger WHERE sequence = 2")
     outsider.execute("INSERT INTO ledger SELECT * FROM other.ledger WHERE sequence = 2")
-    with pytest.raises(VerificationFailed, match="entry 2 does not follow from entry 1"):
+    with pytest.raises(VerificationFailed, match="entry 2: does not follow from the entry before it"):
         SqlLedger(ledger.database).latest("gate", "shop/production")
 
 
