@@ -40,6 +40,11 @@ def genuine(parts: Parts, trust: TrustRecord) -> bool:
     return signed_by is not None and is_last(parts, trust)
 
 
+def is_known(parts: Parts, trust: TrustRecord) -> bool:
+    """Whether the ledger says that something was pinned for this repository before."""
+    return parts.ledger.latest("trust", subject(trust)) is not None
+
+
 def is_last(parts: Parts, trust: TrustRecord) -> bool:
     """Whether the ledger knows of no later one: a reset that somebody took out of the database is not forgotten."""
     latest = parts.ledger.latest("trust", subject(trust))

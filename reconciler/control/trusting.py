@@ -33,14 +33,20 @@ def init_trust(parts: Parts, revision: str, roots: tuple[str, ...]) -> TrustReco
     """Pin the repository's id, the root persons and the revision before which history is out of scope.
 
     `roots` are names in principals.yaml at that revision, all people when none is named. The state at the revision is
-    deployed by the root persons' word. Terminal where something is pinned already. Where a ledger was signed here and
-    is lost with its database, the new one says so, and up to where that went.
+    deployed by the root persons' word. Terminal where something is pinned already, VerificationFailed where something
+    was and somebody took it out of the database. Where a ledger was signed here and is lost with its database, the new
+    one says so, and up to where that went.
     """
     if parts.states.trust() is not None:
         raise Terminal("trust is pinned already", hint="`reconciler trust reset` is how root persons change it")
     parts.source.fetch()
     chosen = _roots(parts, _on_the_branch(parts, revision), roots)
     trust = TrustRecord(parts.forge.repository_id(), revision, chosen, parts.clock.now())
+    if pinning.is_known(parts, trust):
+        raise VerificationFailed(
+            "the database was changed: its ledger says that trust was pinned, and what was pinned is gone (gate 68)",
+            hint="docs/how-to/trust.md says how to go on without it",
+        )
     trust = pinning.signed(parts, trust)
     size, _ = parts.ledger.head()
     parts.states.set_trust(trust, trust_data(trust))

@@ -244,6 +244,18 @@ def test_a_reset_that_was_taken_out_of_the_database_is_not_undone_by_that(place:
         place.reset(place.asked().statement, "operator", "keeper")
 
 
+def test_who_takes_all_out_of_the_database_that_was_pinned_gets_nothing_pinned_anew(
+    place: Place, tmp_path: Path
+) -> None:
+    place.begun()
+    with closing(sqlite3.connect(tmp_path / "reconciler.db", isolation_level=None)) as outsider:
+        outsider.execute("DROP TRIGGER trusted_no_delete")
+        outsider.execute("DELETE FROM trusted")
+    with pytest.raises(VerificationFailed, match="what was pinned is gone"):
+        trusting.init_trust(place.parts, place.second, NAMES)
+    assert (place.parts.states.trust(), place.kinds()) == (None, ["trust"])
+
+
 def test_a_statement_counts_once_and_for_an_hour(place: Place) -> None:
     place.begun()
     statement = place.asked().statement
