@@ -34,6 +34,7 @@ _NUMBER = re.compile("[0-9]{1,9}")
 _CURSOR = re.compile(r"[!-~]{1,500}")
 LARGEST_ANSWER = 32 * 2**20  # bytes, after decompression
 UNSAID_WAIT = 60.0  # seconds, as GitHub's documentation asks where a limit comes without a time
+LONGEST_WAIT = 3600.0  # seconds: every limit of GitHub's is renewed within the hour, whatever an answer says
 CACHED_ANSWERS = 1000
 CACHED_BYTES = 64 * 2**20
 
@@ -178,7 +179,7 @@ class Connection:
         return response
 
     def _throttled(self, name: str, seconds: float) -> Throttled:
-        seconds = max(1.0, seconds)
+        seconds = min(max(1.0, seconds), LONGEST_WAIT)
         self._resume_at = time.monotonic() + seconds
         return Throttled(seconds, where=name)
 
