@@ -118,13 +118,15 @@ def after_the_plan(evidence: Evidence, word: Word, _now: datetime) -> Iterator[R
 
 
 def of_our_text(evidence: Evidence, word: Word, _now: datetime) -> Iterator[Reason]:
-    """Nobody else wrote into the comment that the reviewer read, nor into the comment that approves (21)."""
+    """Nobody else wrote into the comment that the reviewer read, nor into the text that approves: a comment, or the
+    review where consent is `quoted` (21).
+    """
     shown = shown_to(evidence, word)
     if shown is not None and shown.edited_by_others:
         text = f"the plan comment that {word.form} {word.id} saw was edited by somebody else; approve again"
         yield Reason(numbers.EDITED_TEXT, text)
-    if word.edited:
-        text = f"comment {word.id} was edited after it was written, or the forge does not say that it was not"
+    if word.edited and (word.form is Form.COMMENT or consent_mode(evidence) is Consent.QUOTED):
+        text = f"{word.form} {word.id} was edited after it was written, or the forge does not say that it was not"
         yield Reason(numbers.EDITED_TEXT, f"{text}; write a new one, or a review")
 
 

@@ -100,7 +100,7 @@ def vanished(evidence: Evidence, account: int) -> Iterator[FirstSeen]:
         answered = any(
             word.state is ReviewState.APPROVED
             and is_by(word, account)
-            and not word.edited
+            and (word.form is Form.REVIEW or not word.edited)
             and (word.id > seen.id if word.form is seen.form else before(seen.at, word.submitted_at))
             for word in said.values()
         )
@@ -133,7 +133,16 @@ def _last_of(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def _of_review(review: Review) -> Word:
-    return Word(Form.REVIEW, review.id, review.account, review.state, review.commit, review.submitted_at, review.body)
+    return Word(
+        Form.REVIEW,
+        review.id,
+        review.account,
+        review.state,
+        review.commit,
+        review.submitted_at,
+        review.body,
+        edited=review.edited is not False,
+    )
 
 
 def _of_comment(evidence: Evidence, comment: Comment, state: ReviewState) -> Word:

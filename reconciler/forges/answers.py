@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from reconciler.model.pull_request import Account, Comment, PullRequest, Push, ReviewState, TimelineEvent, TimelineKind
+from reconciler.model.pull_request import (
+    Account,
+    Comment,
+    PullRequest,
+    Push,
+    Review,
+    ReviewState,
+    TimelineEvent,
+    TimelineKind,
+)
 
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}\z")]
 
@@ -114,11 +123,22 @@ class PullAnswer(ListedPull):
 
 class ReviewAnswer(Answer):
     id: int
+    node_id: str = ""
     user: MaybeAccount
     state: str
     commit_id: Sha | None
     submitted_at: AwareDatetime | None = None
     body: str | None = None
+
+    def value(self) -> Review:
+        return Review(
+            self.id,
+            account_of(self.user),
+            ReviewState(self.state),
+            self.commit_id,
+            self.submitted_at,
+            self.body or "",
+        )
 
 
 class IdentityAnswer(Answer):
@@ -191,7 +211,7 @@ class CommentAnswer(Answer):
 
 
 class EditAnswer(Answer):
-    """A comment by its node id, as GraphQL has it."""
+    """A comment or a review by its node id, as GraphQL has it."""
 
     id: str
     last_edited_at: AwareDatetime | None = Field(alias="lastEditedAt")

@@ -18,7 +18,7 @@ from githubkit.response import Response
 from githubkit.utils import UNSET
 from pydantic import TypeAdapter
 
-from reconciler.approvals.words import DECISIVE, command_in
+from reconciler.approvals.words import DECISIVE, HEX_RUN, command_in
 from reconciler.forges import answers
 from reconciler.forges.answers import (
     ActivityAnswer,
@@ -60,12 +60,17 @@ WRITES_PER_MINUTE = 60  # GitHub's secondary limit is 80 requests that make cont
 WEB_FLOW = 19_864_447  # commits for others on github.com; its address says nothing of a person
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[bot\])?")
 KEPT_READINGS = 500
-EDITS = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on IssueComment { id lastEditedAt } } }"
+EDITS = """query($ids: [ID!]!) { nodes(ids: $ids) {
+  ... on IssueComment { id lastEditedAt } ... on PullRequestReview { id lastEditedAt } } }"""
 CONCLUSIONS = {"success": "success", "failure": "failure", "error": "failure"}
 PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so check runs need not be tried
 
 RemoteHeads = Callable[[Sequence[str]], Mapping[str, str]]
 LocalCommits = Callable[[str, str], Sequence[CommitInfo]]
+
+
+def _quotes(body: str | None) -> bool:
+    return HEX_RUN.search((body or "").lower()) is not None
 
 
 class _NotShown(Exception):
@@ -173,13 +178,13 @@ class GitHub:
         digests: list[tuple[str, str]] = []
         pull, digest = self._pull(number)
         digests.append((f"pulls/{number}", digest))
-        reviews = self._reviews(number, gaps, digests)
+        found = self._reviews(number, gaps, digests)
         timeline = self._timeline(number, digests)
         between = self._read_between(pull, timeline, gaps)
         digests += between.digests
-        comments = self._with_edits(self._comments(number, digests), digests)
+        reviews, comments = self._with_edits(found, self._comments(number, digests), digests)
         permissions = self._permissions(reviews, comments, digests)
-        if self._reviews(number, gaps, []) != reviews:
+        if self._reviews(number, gaps, []) != found:
             gaps.append("the reviews changed while they were read")
         again, digest = self._pull(number)
         digests.append((f"pulls/{number} again", digest))
@@ -342,25 +347,37 @@ class GitHub:
             digests.append((name, digest))
         return found
 
-    def _with_edits(self, found: Sequence[CommentAnswer], digests: list[tuple[str, str]]) -> tuple[Comment, ...]:
-        """The comments, and of commands whose times say nothing of an edit whether there was one: what is edited in
-        the second in which it was written keeps its times, and only GraphQL tells.
+    def _with_edits(
+        self, reviews: Sequence[ReviewAnswer], comments: Sequence[CommentAnswer], digests: list[tuple[str, str]]
+    ) -> tuple[tuple[Review, ...], tuple[Comment, ...]]:
+        """The reviews and comments, and of those whose text may approve whether it was edited. Reviews have no time of
+        that in REST, and a comment that is edited in the second in which it was written keeps its times.
         """
-        asked = [
-            item.node_id
-            for item in found
-            if item.node_id and item.updated_at == item.created_at and command_in(item.body) is not None
-        ]
+        edited = self._edits(
+            [
+                *(item.node_id for item in reviews if item.state == ReviewState.APPROVED and _quotes(item.body)),
+                *(i.node_id for i in comments if i.updated_at == i.created_at and command_in(i.body) is not None),
+            ],
+            digests,
+        )
+        return (
+            tuple(replace(item.value(), edited=edited.get(item.node_id)) for item in reviews),
+            tuple(replace(item.value(), edited=edited.get(item.node_id)) for item in comments),
+        )
+
+    def _edits(self, nodes: Sequence[str], digests: list[tuple[str, str]]) -> Mapping[str, bool]:
+        """Whether each was edited, by node id, as far as the forge says it."""
+        asked = [node for node in nodes if node]
         edited: dict[str, bool] = {}
         for start in range(0, len(asked), PER_PAGE):
-            name = f"edits of comments {start + 1} and on"
+            name = f"edits of reviews and comments {start + 1} and on"
             answer = self._connection.query(answers.EDITS, name, EDITS, {"ids": asked[start : start + PER_PAGE]})
             if answer is not None:
                 said, digest = answer
-                nodes = said.data.nodes if said.data is not None else []
-                edited |= {node.id: node.last_edited_at is not None for node in nodes if node is not None}
+                found = said.data.nodes if said.data is not None else []
+                edited |= {node.id: node.last_edited_at is not None for node in found if node is not None}
                 digests.append((name, digest))
-        return tuple(replace(item.value(), edited=edited.get(item.node_id)) for item in found)
+        return edited
 
     def _read_between(self, pull: PullRequest, timeline: Sequence[TimelineEvent], gaps: list[str]) -> _Between:
         """Read once for the same two commits, as long as nobody forced the head away and back. Where it is not whole,
@@ -419,7 +436,7 @@ class GitHub:
                 raise _NotShown from None
             raise
 
-    def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> tuple[Review, ...]:
+    def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> list[ReviewAnswer]:
         found: list[ReviewAnswer] = []
         for items, name, digest in self._connection.pages(
             answers.REVIEWS,
@@ -432,14 +449,7 @@ class GitHub:
             gaps.append("the list of reviews moved while it was read")
         known = {state.value for state in ReviewState}
         gaps += [f"review {item.id} has the unknown state {item.state!r}" for item in found if item.state not in known]
-        return tuple(
-            Review(
-                item.id, account_of(item.user), ReviewState(item.state), item.commit_id, item.submitted_at,
-                item.body or "",
-            )
-            for item in found
-            if item.state in known
-        )  # fmt: skip
+        return [item for item in found if item.state in known]
 
     def _commits(
         self, pull: PullRequest, gaps: list[str], digests: list[tuple[str, str]]

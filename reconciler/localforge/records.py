@@ -115,6 +115,7 @@ class Review:
     body: str
     commit_id: str
     submitted_at: str | None
+    last_edited_at: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def create_review(
             body=body,
             commit_id=at,
             submitted_at=now if event else None,
+            last_edited_at=None,
         )
         for comment in comments:
             database.add(
@@ -116,14 +117,14 @@ def dismiss_review(
 
 
 def edit_review(forge: Forge, repository: Repository, caller: Caller, pull: Pull, review: Review, body: str) -> Review:
-    """Changes the text, never the verdict or its commit."""
-    if review.user_id != caller.user.id:
-        raise forbidden("Only the author of a review may edit it.")
+    """Changes the text, never the verdict or its commit: of one's own, or of anybody's for who can write."""
+    if review.user_id != caller.user.id and not has_role(forge.role(repository, caller.user), "write"):
+        raise forbidden("Must have write rights to Repository.")
     if not body.strip():
         raise unprocessable("Body can't be blank")
     check_body(body, "PullRequestReview")
     with forge.database.transaction():
-        changed = forge.database.change(review, body=body)
+        changed = forge.database.change(review, body=body, last_edited_at=forge.now())
         notices.review(forge, repository, caller.user, pull, changed, "edited", changes={"body": {"from": review.body}})
         return changed
 

@@ -45,7 +45,7 @@ class Word:
     """What one account said that decides something: a review, or a comment that is a command.
 
     `commit` is the head that it is about: the review's own, and for a comment that of the plan which stood there when
-    it was written. `body` is the whole text; `edited` says that a comment is not known to be as it was first written.
+    it was written. `body` is the whole text; `edited` says that its text is not known to be as it was first written.
     """
 
     form: Form

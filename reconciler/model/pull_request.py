@@ -56,7 +56,9 @@ class ReviewState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A review in the forge's order. `commit` is None when the forge lost the object (never counts)."""
+    """A review in the forge's order. `commit` is None when the forge lost the object (never counts). `edited` is
+    whether its text was ever edited, None where that was not asked or is not known.
+    """
 
     id: int
     account: Account | None
@@ -64,6 +66,7 @@ class Review:
     commit: str | None
     submitted_at: datetime | None
     body: str
+    edited: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

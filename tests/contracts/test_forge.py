@@ -219,6 +219,18 @@ def test_a_command_that_was_edited_in_its_own_second_is_known_to_be(forge: Forge
     assert len([name for name, _ in reading.raw_digests if name.startswith("edits of")]) == 1
 
 
+def test_a_review_that_was_edited_is_known_to_be_where_its_text_may_approve(forge: Forge, served: Served) -> None:
+    """Whoever may write can edit it, and no time of REST says so."""
+    served.commit("rewritten", {"app.txt": "rewritten\n"})
+    number = served.propose("rewritten")
+    reviews = [served.review(number, "APPROVE") for _ in range(3)]
+    for review, who in zip(reviews[1:], ("reviewer", "author"), strict=True):
+        served.request("PUT", f"/pulls/{number}/reviews/{review}", who, body="0123456789ab")
+    reading = forge.reading(number)
+    assert [review.edited for review in reading.reviews] == [None, True, True]
+    assert len([name for name, _ in reading.raw_digests if name.startswith("edits of")]) == 1
+
+
 def moved(served: Served, branch: str, times: int) -> int:
     """A pull request whose branch the reviewer made, and the author moved as often."""
     first = served.clone.commit({"app.txt": f"{branch}\n"}, served.main(), ref=None)

@@ -615,7 +615,8 @@ def evidence(world: World, state: State) -> Evidence:
     commits = tuple(read_commit(world, state, place) for place in own)
     pull_request = read_pull_request(world, state, len(own))
     reviews = tuple(
-        Review(g.number, account(g.by), g.state, sha(g.commit), moment(g.at), g.body) for g in state.reviews
+        Review(g.number, account(g.by), g.state, sha(g.commit), moment(g.at), g.body, edited=False)
+        for g in state.reviews
     )
     timeline = tuple(
         TimelineEvent(t.kind, account(t.by), moment(t.at), t.review or None, t.was) for t in state.timeline

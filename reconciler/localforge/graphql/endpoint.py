@@ -14,8 +14,15 @@ from starlette.responses import JSONResponse, Response
 from reconciler.localforge import access
 from reconciler.localforge.errors import ForgeError
 from reconciler.localforge.forge import Forge
-from reconciler.localforge.graphql.mutations import MUTATIONS, find_comment, find_pull
-from reconciler.localforge.graphql.objects import Viewer, account, comment_object, pull_object, repository_object
+from reconciler.localforge.graphql.mutations import MUTATIONS, find_comment, find_pull, find_review
+from reconciler.localforge.graphql.objects import (
+    Viewer,
+    account,
+    comment_object,
+    pull_object,
+    repository_object,
+    review_object,
+)
 from reconciler.localforge.rest.call import error_response, parsed_json, read_body, standard_headers
 from reconciler.localforge.shapes.people import key_of_node_id
 
@@ -110,6 +117,8 @@ def _root(viewer: Viewer) -> JSON:
             return pull_object(viewer, *find_pull(viewer, id, "pull_requests:read"))
         if key_of_node_id(id, "IssueComment") is not None:
             return comment_object(viewer, *find_comment(viewer, id))
+        if key_of_node_id(id, "PullRequestReview") is not None:
+            return review_object(viewer, *find_review(viewer, id))
         raise ForgeError(404, f"Could not resolve to a node with the global id of '{id}'.")
 
     def nodes(_: Any, ids: list[str]) -> list[JSON | None]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.localforge import merges, pulls, reviews
+from reconciler.localforge.database import Record
 from reconciler.localforge.errors import ForgeError
 from reconciler.localforge.graphql.objects import Viewer, comment_object, pull_object, review_object
 from reconciler.localforge.merges import MergeRequest
-from reconciler.localforge.records import Comment, Pull, Repository, User
+from reconciler.localforge.records import Comment, Pull, Repository, Review, User
 from reconciler.localforge.shapes.people import key_of_node_id, node_id
 
 JSON = dict[str, Any]
 Mutation = Callable[[Viewer, JSON], JSON]
+R = TypeVar("R", bound=Record)
 
 
 def _unresolved(node: str) -> ForgeError:
@@ -21,21 +23,17 @@ def _unresolved(node: str) -> ForgeError:
 
 
 def find_repository(viewer: Viewer, node: str) -> Repository:
-    key = key_of_node_id(node, "Repository")
-    found = viewer.forge.database.find(Repository, id=int(key)) if key is not None and key.isdecimal() else None
-    if found is None or not viewer.sees(found):
+    found = _found(viewer, Repository, "Repository", node)
+    if not viewer.sees(found):
         raise _unresolved(node)
     return found
 
 
 def find_pull(viewer: Viewer, node: str, *permissions: str) -> tuple[Repository, Pull]:
     """A pull request by its global id, if the viewer may see its repository and holds one of the permissions."""
-    key = key_of_node_id(node, "PullRequest")
-    pull = viewer.forge.database.find(Pull, id=int(key)) if key is not None and key.isdecimal() else None
-    repository = viewer.forge.database.find(Repository, id=pull.repository_id) if pull is not None else None
-    if pull is None or repository is None:
-        raise _unresolved(node)
-    if not viewer.sees(repository):
+    pull = _found(viewer, Pull, "PullRequest", node)
+    repository = viewer.forge.database.find(Repository, id=pull.repository_id)
+    if repository is None or not viewer.sees(repository):
         raise _unresolved(node)
     viewer.require(repository, *permissions)
     return repository, pull
@@ -43,11 +41,28 @@ def find_pull(viewer: Viewer, node: str, *permissions: str) -> tuple[Repository,
 
 def find_comment(viewer: Viewer, node: str) -> tuple[Repository, Pull, Comment]:
     """A comment by its global id, if the viewer may read its pull request."""
-    key = key_of_node_id(node, "IssueComment")
-    comment = viewer.forge.database.find(Comment, id=int(key)) if key is not None and key.isdecimal() else None
-    if comment is None:
+    comment = _found(viewer, Comment, "IssueComment", node)
+    return *_find_pull_of(viewer, comment.pull_id), comment
+
+
+def find_review(viewer: Viewer, node: str) -> tuple[Repository, Pull, Review]:
+    """A review by its global id, if the viewer may read its pull request and it is not somebody else's draft."""
+    review = _found(viewer, Review, "PullRequestReview", node)
+    if review.state == "PENDING" and review.user_id != viewer.caller.user.id:
         raise _unresolved(node)
-    return *find_pull(viewer, node_id("PullRequest", comment.pull_id), "pull_requests:read"), comment
+    return *_find_pull_of(viewer, review.pull_id), review
+
+
+def _find_pull_of(viewer: Viewer, pull: int) -> tuple[Repository, Pull]:
+    return find_pull(viewer, node_id("PullRequest", pull), "pull_requests:read")
+
+
+def _found(viewer: Viewer, record: type[R], kind: str, node: str) -> R:
+    key = key_of_node_id(node, kind)
+    found = viewer.forge.database.find(record, id=int(key)) if key is not None and key.isdecimal() else None
+    if found is None:
+        raise _unresolved(node)
+    return found
 
 
 def _changed(viewer: Viewer, repository: Repository, pull: Pull) -> JSON:

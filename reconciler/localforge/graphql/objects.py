@@ -418,6 +418,7 @@ def review_object(viewer: Viewer, repository: Repository, pull: Pull, review: Re
         "author": actor(forge, review.user_id),
         "authorAssociation": association(forge, repository, review.user_id),
         "submittedAt": review.submitted_at,
+        "lastEditedAt": review.last_edited_at,
         "body": review.body,
         "state": review.state,
         "commit": commit,

@@ -140,8 +140,9 @@ def review(
     at: str | None = "12:05",
     body: str = "",
     number: int = 0,
+    edited: bool | None = False,
 ) -> Review:
-    return Review(number, account(by), ReviewState(state), sha(commit), time_of(at), with_digests(body))
+    return Review(number, account(by), ReviewState(state), sha(commit), time_of(at), with_digests(body), edited)
 
 
 def with_digests(body: str) -> str:
