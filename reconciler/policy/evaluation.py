@@ -155,7 +155,6 @@ def of_model(subject: TargetFacts) -> Iterator[Finding]:
 
 
 def folded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Each finding once, denials first, then by rule and text."""
-    return tuple(
-        sorted(set(findings), key=lambda f: (f.severity is not Severity.DENY, f.rule, f.text, str(f.location)))
-    )
+    """Each finding once, denials first, then by rule, text and place."""
+    once = dict.fromkeys(findings)
+    return tuple(sorted(once, key=lambda f: (f.severity is not Severity.DENY, f.rule, f.text, str(f.location))))

@@ -55,5 +55,5 @@ def runs(service: Any) -> bool:
 
 def too_much(removal: Removal) -> bool:
     """Whether so much goes that somebody has to say that it is meant."""
-    nothing_left = removal.after == 0 and (removal.before > 0 or removal.count > 0)
+    nothing_left = removal.after == 0 and removal.count > 0
     return nothing_left or (removal.count > FEW and removal.percent > MOST_PERCENT)
