@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -14,8 +12,8 @@ from reconciler import __version__
 from reconciler.cli.envelope import ERROR, OK, Answer, answering, config_option, telling_errors, text_of
 from reconciler.listening import address, listen, url
 from reconciler.model.errors import InvalidInput
+from reconciler.signals import await_ending
 
-SIGNAL_SECONDS = 0.5
 CHECKPOINT_SECONDS = 60  # how often it is looked whether a checkpoint is due
 
 
@@ -59,21 +57,14 @@ def _serve(config: Path, as_json: bool) -> None:
         scheduler.add_job(controller.put, "interval", args=[Poll()], seconds=settings.poll.total_seconds())
         scheduler.add_job(controller.put, "interval", args=[Resync()], seconds=settings.resync.total_seconds())
         scheduler.add_job(controller.put, "interval", args=[CheckpointDue()], seconds=CHECKPOINT_SECONDS)
-        stopping = threading.Event()
-
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            stopping.set()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+        told_to_end = await_ending()
         web = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
         web.start()
         controller.start()
         scheduler.start()
         at = url(listening, host)
         click.echo(json.dumps({"ok": True, "data": {"url": at}}) if as_json else f"reconciler serves at {at}")
-        while not stopping.wait(SIGNAL_SECONDS):  # Python sees a signal that another thread got only when it wakes up
-            pass
+        told_to_end()
         scheduler.shutdown(wait=False)
         server.should_exit = True
         controller.stop()

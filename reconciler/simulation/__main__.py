@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from reconciler.signals import await_ending
 from reconciler.simulation.host import SimulatedHost
 from reconciler.simulation.image import SimulatedImage
 
@@ -39,11 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, TypeError) as error:
         print(json.dumps({"ok": False, "error": f"the simulated host cannot start: {error}", "code": "SIMULATION"}))
         return 1
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    told_to_end = await_ending()
     print(json.dumps({"ok": True, "data": _described(host)}), flush=True)
-    ended.wait()
+    told_to_end()
     host.stop()
     return 0
 
