@@ -1,13 +1,13 @@
 # The project's commands. ARGS=… is handed on to the program; PROVISION=1 first installs, as root on Debian, the engine,
 # the SSH server, the registry and gh that the integration tests and the demo use; ENGINE=simulated uses no engine.
-# PROCESSES=… says how many tests run side by side: they mostly wait, so that one more than processors is no loss;
+# PROCESSES=… says how many tests run side by side: they mostly wait, so that twice as many as processors is no loss;
 # a process that dies ends the run, which would otherwise wait for ever for what that one had still to run.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup provision demo test check gate oracle fuzz mutate bench lock clean
 MAKEFLAGS += --no-print-directory
 
-PROCESSES ?= 3
+PROCESSES ?= 4
 
 ifdef ENGINE
 export ENGINE

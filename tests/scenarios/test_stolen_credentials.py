@@ -268,7 +268,7 @@ def test_an_objection_that_was_taken_out_of_the_database(make_simulated: StageMa
     forge(stage, take_one_out, "")
     stage.restart()
     (failure,) = stage.run()["failures"]
-    assert "it has lost some" in failure["error"]
+    assert "an entry is missing" in failure["error"]
     assert stage.containers() == before
     left = [json.loads(row.body)["data"] for row in stage.parts.ledger.stored() if row.kind == "tampered"]
     assert left == [{"reason": failure["error"]}], "nothing can be looked for in it, and this is added to it, once"

@@ -547,7 +547,7 @@ def test_before_there_is_a_checkpoint_an_export_is_the_ledger_alone(
 def test_a_ledger_that_was_written_anew_is_not_signed(installation: Installation, outsider: sqlite3.Connection) -> None:
     tampered(outsider, edit_and_make_good)
     assert (
-        "ledger 1 was not written by this installation" in installation.answer("ledger", "checkpoint", code=6)["error"]
+        "ledger 6 was not written by this installation" in installation.answer("ledger", "checkpoint", code=6)["error"]
     )
     tampered(outsider, lambda c: seal_anew(installation, c))
     assert "entry 5 is another one" in installation.answer("ledger", "checkpoint", code=6)["error"]

@@ -160,15 +160,15 @@ def change(statement: str, *values: Any) -> Any:
         (change("DELETE FROM ledger"), "0 entries, and 3 were signed already"),
         (
             change("UPDATE ledger SET body = replace(body, 'gate', 'hold') WHERE sequence = 3"),
-            "ledger 3 was not",
+            "entry 3: was changed",
         ),
         (
             change("UPDATE ledger SET body = replace(body, 'gate', 'hold') WHERE sequence = 5"),
-            "ledger 5 was not",
+            "entry 5: was changed",
         ),
-        (change("DELETE FROM ledger WHERE sequence = 3"), "entry 4 does not follow from entry 2"),
-        (change("DELETE FROM ledger WHERE sequence = 4"), "entry 5 does not follow from entry 3"),
-        (change("UPDATE ledger SET sequence = 30 WHERE sequence = 3"), "entry 4 does not follow from entry 2"),
+        (change("DELETE FROM ledger WHERE sequence = 3"), "entry 3: says it is number 4"),
+        (change("DELETE FROM ledger WHERE sequence = 4"), "entry 4: says it is number 5"),
+        (change("UPDATE ledger SET sequence = 30 WHERE sequence = 3"), "entry 3: says it is number 4"),
         (
             change("UPDATE checkpoints SET text = replace(text, ?, 'reconciler/78')", "reconciler/77"),
             "did not sign the checkpoint of 3",
