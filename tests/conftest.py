@@ -1,4 +1,6 @@
-"""For all tests: unit tests open no network connection, so that they are fast and say the same everywhere."""
+"""For all tests: unit tests open no network connection, so that they are fast and say the same everywhere; and where
+files run side by side, those with long tests begin, so that the last one does not run alone.
+"""
 
 import socket
 from pathlib import Path
@@ -7,6 +9,12 @@ from typing import Any
 import pytest
 
 UNIT_TESTS = Path(__file__).parent / "unit"
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        items.sort(key=lambda item: not item.path.is_relative_to(SCENARIOS))
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +67,15 @@ PERSONAL_TOKENS = ("ghp_", "gho_", "ghu_", "github_pat_")  # never an app's, so 
 
 RemoteHeads = Callable[[Sequence[str]], Mapping[str, str]]
 LocalCommits = Callable[[str, str], Sequence[CommitInfo]]
+
+
+def _whole(pages: Iterable[tuple[list[T], str, str]], digests: list[tuple[str, str]]) -> list[T]:
+    """What is on all pages; the name of each page and SHA-256 of its bytes are added to `digests`."""
+    found: list[T] = []
+    for items, name, digest in pages:
+        found += items
+        digests.append((name, digest))
+    return found
 
 
 def _quotes(body: str | None) -> bool:
@@ -337,15 +346,12 @@ class GitHub:
         return answer.pull_request(), digest
 
     def _comments(self, number: int, digests: list[tuple[str, str]]) -> list[CommentAnswer]:
-        found: list[CommentAnswer] = []
-        for items, name, digest in self._connection.pages(
+        pages = self._connection.pages(
             answers.COMMENTS,
             f"issues/{number}/comments",
             lambda rest, page: rest.issues.list_comments(self._owner, self._name, number, per_page=PER_PAGE, page=page),
-        ):
-            found += items
-            digests.append((name, digest))
-        return found
+        )
+        return _whole(pages, digests)
 
     def _with_edits(
         self, reviews: Sequence[ReviewAnswer], comments: Sequence[CommentAnswer], digests: list[tuple[str, str]]
@@ -437,14 +443,12 @@ class GitHub:
             raise
 
     def _reviews(self, number: int, gaps: list[str], digests: list[tuple[str, str]]) -> list[ReviewAnswer]:
-        found: list[ReviewAnswer] = []
-        for items, name, digest in self._connection.pages(
+        pages = self._connection.pages(
             answers.REVIEWS,
             f"pulls/{number}/reviews",
             lambda rest, page: rest.pulls.list_reviews(self._owner, self._name, number, per_page=PER_PAGE, page=page),
-        ):
-            found += items
-            digests.append((name, digest))
+        )
+        found = _whole(pages, digests)
         if len({review.id for review in found}) != len(found):
             gaps.append("the list of reviews moved while it was read")
         known = {state.value for state in ReviewState}
@@ -454,16 +458,14 @@ class GitHub:
     def _commits(
         self, pull: PullRequest, gaps: list[str], digests: list[tuple[str, str]]
     ) -> tuple[PullRequestCommit, ...]:
-        listed: list[CommitAnswer] = []
-        for items, name, digest in self._connection.pages(
+        pages = self._connection.pages(
             answers.COMMITS,
             f"pulls/{pull.number}/commits",
             lambda rest, page: rest.pulls.list_commits(
                 self._owner, self._name, pull.number, per_page=PER_PAGE, page=page
             ),
-        ):
-            listed += items
-            digests.append((name, digest))
+        )
+        listed = _whole(pages, digests)
         accounts = _accounts_by_address(listed)
         commits = [self._listed_commit(item, accounts) for item in listed]
         if pull.commit_count > MOST_COMMITS:
@@ -544,17 +546,14 @@ class GitHub:
         return account.id
 
     def _timeline(self, number: int, digests: list[tuple[str, str]]) -> tuple[TimelineEvent, ...]:
-        events: list[TimelineEvent] = []
-        for items, name, digest in self._connection.pages(
+        pages = self._connection.pages(
             answers.EVENTS,
             f"issues/{number}/timeline",
             lambda rest, page: rest.issues.list_events_for_timeline(
                 self._owner, self._name, number, per_page=PER_PAGE, page=page
             ),
-        ):
-            events += [item.value() for item in items]
-            digests.append((name, digest))
-        return tuple(events)
+        )
+        return tuple(item.value() for item in _whole(pages, digests))
 
     def _permissions(
         self, reviews: tuple[Review, ...], comments: tuple[Comment, ...], digests: list[tuple[str, str]]
