@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
-from reconciler.desired.files import read_duration
-from reconciler.desired.reading import read_content
+from reconciler.documents import read_content, read_duration
 from reconciler.model.errors import InvalidInput
 from reconciler.model.location import Problem
 

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "reconciler"
 
 PURE = (
     "model",
+    "documents",
     "desired",
     "diff",
     "policy",

@@ -25,8 +25,8 @@ from yaml.events import (
 )
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from reconciler.desired.documents import UNFIT
 from reconciler.desired.visibility import hidden_problem
+from reconciler.documents import UNFIT
 from reconciler.model.desired import RenderInput
 from reconciler.model.location import Location, Problem
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
-from reconciler.desired.documents import read_node
 from reconciler.desired.env_files import read_env_file
 from reconciler.desired.render_input import working_directory
+from reconciler.documents import read_node
 from reconciler.model.desired import EnvironmentSpec
 from reconciler.model.location import Location
 from reconciler.model.revision import Tree

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from reconciler.desired.documents import read_text
+from reconciler.documents import read_text
 from reconciler.model.location import Location, Problem
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")

@@ -29,10 +29,10 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from reconciler.documents import DURATION, read_duration
+
 NAME = r"[a-z0-9][a-z0-9_-]*"
 _WORD = r"[a-z0-9][a-z0-9._-]*"
-_DURATION = r"([0-9]+(ms|s|m|h|d))+"
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOMENT = r"(MON|TUE|WED|THU|FRI|SAT|SUN) ([01][0-9]|2[0-3]):[0-5][0-9]"
 _ADDRESS = r"[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?"
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
@@ -57,17 +57,6 @@ class _Form:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {**handler(schema), "pattern": f"^({self.pattern})$", "description": self.says}
-
-
-def read_duration(text: str) -> timedelta:
-    """The length of "30s", "5m", "1h30m" or "72h"; ValueError for anything else."""
-    if not re.fullmatch(_DURATION, text):
-        raise ValueError("should be a duration like 30s, 5m or 72h")
-    parts = re.findall(r"([0-9]+)(ms|s|m|h|d)", text)
-    try:
-        return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
-    except OverflowError:
-        raise ValueError("is too long a duration") from None
 
 
 def _duration(value: Any) -> Any:
@@ -155,7 +144,7 @@ _Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(_written, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "description": "a duration like 30s, 5m or 72h"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{DURATION}$", "description": "a duration like 30s, 5m or 72h"}),
 ]
 _Text = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
 _Accounts = Annotated[

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.desired.documents import read_node
 from reconciler.desired.env_files import read_env_file
 from reconciler.desired.execution import OUTSIDE
 from reconciler.desired.files import (
@@ -22,8 +21,8 @@ from reconciler.desired.files import (
     RepositoryFile,
     RuleFile,
 )
-from reconciler.desired.reading import ReadFile, kind_problems, nearest, read_file
 from reconciler.desired.visibility import visibility_problems
+from reconciler.documents import ReadFile, kind_problems, nearest, read_file, read_node
 from reconciler.model.canonical import digest_bytes
 from reconciler.model.desired import (
     Adoption,

@@ -38,7 +38,7 @@ BREAKS: Mapping[str, tuple[str, Replacement]] = {
     "commands": ("reconciler.hosts.locks:_HELD", lambda _: re.compile(".*?([0-9]{1,17}).*")),
     "host records": ("reconciler.approvals.host_record:BELONGS", without("of_this_installation")),
     "files": (
-        "reconciler.desired.reading:read_document",
+        "reconciler.documents.reading:read_document",
         lambda read: lambda file, content: (read(file, content)[0], []),
     ),
     "compose": ("reconciler.compose.admission:_Walk._env_files", nothing),

@@ -21,7 +21,7 @@ import pygit2
 from reconciler.apply.plan_record import decode_plan, encode_plan
 from reconciler.approvals import emergency, trust_reset
 from reconciler.control.verifying import Found, Outside, Verified, verify
-from reconciler.desired.reading import read_content
+from reconciler.documents import read_content
 from reconciler.model import checkpoint, trust
 from reconciler.model.chain import Holds, StoredEntry, walk
 from reconciler.model.checkpoint import Checkpoint, Claim, SignedCheckpoint, read_anchor, read_checkpoint

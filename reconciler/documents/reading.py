@@ -1,4 +1,4 @@
-"""One file against its model: what pydantic finds, said with line and nearest word. Called by loading.py."""
+"""One file against its model: what pydantic finds, said with line and nearest word; for repository and settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.desired.documents import Document, Path, read_document
+from reconciler.documents.parsing import Document, Path, read_document
 from reconciler.model.location import Location, Problem
 from reconciler.model.revision import FileKind, Tree
 

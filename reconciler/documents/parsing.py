@@ -1,4 +1,4 @@
-"""YAML read strictly (gate 76), with the line of every key: what loading.py and causes.py build on.
+"""YAML read strictly (gate 76), with the line of every key: what reading.py and the desired state build on.
 
 PyYAML keeps the last of two equal keys in silence, expands aliases without end, and reads `no` as a boolean. So
 its node tree is walked here instead: every problem has a line, and only what YAML 1.2 calls a number or a boolean is
