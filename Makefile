@@ -29,7 +29,7 @@ demo: setup ## Run the main job, from an agent's pull request to a verified depl
 	@.venv/bin/reconciler demo $(ARGS)
 
 test: setup ## Run all tests, on the real engine where there is one
-	@.venv/bin/pytest -n $(PROCESSES) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@.venv/bin/pytest -n $(PROCESSES) --max-worker-restart 0 --dist loadscope $(ARGS)
 
 check: setup ## Check style, types and the direction of imports
 	@.venv/bin/ruff check .

@@ -1,6 +1,4 @@
-"""For all tests: unit tests open no network connection, so that they are fast and say the same everywhere; and where
-files run side by side, those with long tests begin, so that the last one does not run alone.
-"""
+"""For all tests: unit tests open no network connection, so that they are fast and say the same everywhere."""
 
 import socket
 from pathlib import Path
@@ -9,12 +7,6 @@ from typing import Any
 import pytest
 
 UNIT_TESTS = Path(__file__).parent / "unit"
-SCENARIOS = Path(__file__).parent / "scenarios"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # of pytest-xdist
-        items.sort(key=lambda item: not item.path.is_relative_to(SCENARIOS))
 
 
 @pytest.fixture(autouse=True)
