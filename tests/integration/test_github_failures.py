@@ -541,6 +541,28 @@ def test_what_did_not_change_is_asked_for_with_its_etag(forge: GitHub, mouth: Mo
     assert mouth.asked[-1].headers["If-None-Match"] == '"two"'
 
 
+def test_a_pull_request_of_which_nothing_changed_is_read_in_six_calls_and_one_for_each_approver(
+    forge: GitHub, mouth: Mouth
+) -> None:
+    mouth.answers["/pulls/7/reviews"] = [review(), review(2, "second")]
+    mouth.answers["/collaborators/second/permission"] = permission("second")
+    mouth.answers["/activity"] = [
+        {"before": "0" * 40, "after": HEAD, "actor": account(), "timestamp": "2026-01-02T03:04:05Z"}
+    ]
+    assert forge.reading(7).complete
+    first = len(mouth.asked)
+    assert forge.reading(7).complete
+    again = [request.path.removeprefix(REPOSITORY) for request in mouth.asked[first:]]
+    assert sorted(again) == [
+        "/collaborators/reviewer/permission",
+        "/collaborators/second/permission",
+        "/issues/7/comments",
+        "/issues/7/timeline",
+        *["/pulls/7"] * 2,
+        *["/pulls/7/reviews"] * 2,
+    ]
+
+
 def test_a_304_that_nobody_asked_for_is_no_answer(forge: GitHub, mouth: Mouth) -> None:
     mouth.answers["/pulls/7"] = Response(status=304)
     with pytest.raises(ForgeUnavailable, match="304"):
