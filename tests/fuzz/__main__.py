@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from math import ceil
 from random import Random
 from types import FrameType
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shares = sum(door.share for door in doors)
     rows = []
     for door in doors:
-        rows.append(knock(door, round(given.inputs * door.share / shares), given.seed))
+        rows.append(knock(door, ceil(given.inputs * door.share / shares), given.seed))
         if not given.json:
             print(line(rows[-1]), flush=True)
     faults = sum(len(row["faults"]) for row in rows)  # type: ignore[misc, arg-type]
